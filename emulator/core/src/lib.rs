@@ -1,0 +1,6 @@
+//! What an IoT hub is.
+pub mod auth;
+pub mod ids;
+pub mod limits;
+pub mod random;
+pub mod time;

@@ -1,0 +1,51 @@
+//! Every bound of the hub in one place, with the figure's source.
+//!
+//! "Documented" is Microsoft's figure; "ours" is a bound that the service has too but does not
+//! publish, chosen so that no SDK meets it.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// Characters in a device or module id. Documented.
+pub const ID_CHARACTERS: usize = 128;
+/// Characters in a status reason. Documented.
+pub const STATUS_REASON_CHARACTERS: usize = 128;
+/// Bytes in a symmetric key. Documented.
+pub const SYMMETRIC_KEY_BYTES: RangeInclusive<usize> = 16..=64;
+/// Bytes in a shared access signature. Ours: real ones have about 200, and MQTT allows 65,535.
+pub const SAS_TOKEN_BYTES: usize = 4096;
+/// How far a client's clock may be off when its token is checked. Documented.
+pub const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
+/// How long a connection outlives its token. Documented as 5 to 10 minutes.
+pub const TOKEN_EXPIRY_GRACE: Duration = Duration::from_secs(10 * 60);
+
+/// Bytes in the tags of a twin, by the service's own measure. Documented.
+pub const TWIN_TAGS_BYTES: usize = 8 * 1024;
+/// Bytes in the desired or the reported properties, by the service's own measure. Documented.
+pub const TWIN_PROPERTIES_BYTES: usize = 32 * 1024;
+/// Objects and arrays inside each other below a twin's section. Documented.
+pub const TWIN_DEPTH: usize = 10;
+/// Bytes in a key of a twin. Documented.
+pub const TWIN_KEY_BYTES: usize = 1024;
+/// Bytes in a string value of a twin. Documented.
+pub const TWIN_STRING_BYTES: usize = 4096;
+/// Integers in a twin. Documented: 2^52 either way.
+pub const TWIN_INTEGERS: RangeInclusive<i64> = -4_503_599_627_370_496..=4_503_599_627_370_495;
+
+/// Bytes in a device-to-cloud message: body, and names and values of properties. Documented.
+pub const EVENT_BYTES: usize = 256 * 1024;
+/// Partitions of the built-in endpoint. Documented default.
+pub const EVENT_PARTITIONS: usize = 4;
+/// Bytes of events kept per partition. Ours: the service keeps a day, we keep what fits.
+pub const EVENT_LOG_PARTITION_BYTES: usize = 25 * 1024 * 1024;
+/// What an event costs beside its body and properties when counting the bytes kept. Ours.
+pub const EVENT_OVERHEAD_BYTES: usize = 256;
+
+/// Devices in the answer to a list request. Documented, also the default.
+pub const DEVICE_LIST: usize = 1000;
+
+/// What waits to be delivered to one connection. Ours: a connection that lets more pile up is
+/// closed, as the service closes it on backlog overflow.
+pub const DOWNLINK_QUEUE: usize = 256;
+/// How often a change is decided again because another one came in between. Ours.
+pub const COMMIT_ATTEMPTS: usize = 64;

@@ -1,0 +1,3 @@
+//! IoT Hub's texts and JSON.
+pub mod connection_string;
+pub mod local;
