@@ -11,7 +11,7 @@ use iothub_core::twin::Document;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{object_member, text_member, unexpected};
+use super::{object_member, text, text_member, unexpected};
 use crate::api_version::ApiVersion;
 
 /// Which request a device document answers: the service writes some things differently.
@@ -23,10 +23,21 @@ pub enum Answering {
     Other,
 }
 
-/// The document of a device.
+/// The document of a device, in answer to a request of this api-version.
+pub fn document(view: &DeviceView, answering: Answering, version: &ApiVersion) -> String {
+    text(&Device::of(view, answering, version))
+}
+
+/// The documents of several devices.
+pub fn list(views: &[DeviceView], version: &ApiVersion) -> String {
+    let devices: Vec<_> =
+        views.iter().map(|view| Device::of(view, Answering::Other, version)).collect();
+    text(&devices)
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Device<'a> {
+struct Device<'a> {
     device_id: &'a str,
     generation_id: String,
     etag: String,
@@ -74,8 +85,7 @@ struct Capabilities {
 }
 
 impl<'a> Device<'a> {
-    /// The document of `view` in answer to a request of this api-version.
-    pub fn of(view: &'a DeviceView, answering: Answering, version: &ApiVersion) -> Self {
+    fn of(view: &'a DeviceView, answering: Answering, version: &ApiVersion) -> Self {
         let identity = &view.record.identity;
         let time = |at| time(at, answering);
         let shows_parents = version.has_parent_scopes() || answering == Answering::Create;

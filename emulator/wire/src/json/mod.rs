@@ -2,10 +2,12 @@
 
 pub mod error;
 pub mod identity;
+pub mod statistics;
 pub mod twin;
 
 use iothub_core::error::HubError;
 use iothub_core::twin::Document;
+use serde::Serialize;
 use serde_json::Value;
 
 /// Reads a JSON object.
@@ -19,6 +21,12 @@ pub fn parse_object(bytes: &[u8]) -> Result<Document, HubError> {
         Ok(other) => Err(unexpected("body", &other, "an object")),
         Err(why) => Err(HubError::ArgumentInvalid(format!("body is not JSON: {why}"))),
     }
+}
+
+/// Writes a document of this crate's: these have text keys and no failing parts, so that it cannot
+/// fail.
+fn text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 fn unexpected(name: &str, found: &Value, expected: &str) -> HubError {

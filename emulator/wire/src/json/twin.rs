@@ -1,6 +1,7 @@
 //! Twins: the service's document, the device's document, and the bodies that change them.
 
 use iothub_core::error::HubError;
+use iothub_core::ids::ModuleId;
 use iothub_core::registry::identity::DeviceIdentity;
 use iothub_core::session::TwinView;
 use iothub_core::twin::{
@@ -10,8 +11,8 @@ use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use super::identity::Thumbprints;
-use super::{object_member, unexpected};
+use super::identity::{Thumbprints, authentication_name, connection_name, status_name};
+use super::{object_member, text, unexpected};
 use crate::api_version::ApiVersion;
 
 /// The twin as the service shows it to a back end.
@@ -20,16 +21,16 @@ pub fn service_document(view: &TwinView, version: &ApiVersion) -> String {
     let twin = &view.record.twin;
     text(&ServiceTwin {
         device_id: view.id.device.as_str(),
-        module_id: view.id.module.as_ref().map(iothub_core::ids::ModuleId::as_str),
+        module_id: view.id.module.as_ref().map(ModuleId::as_str),
         etag: twin.etag().as_str(),
         device_etag: identity.etag().as_str(),
-        status: super::identity::status_name(identity.status),
+        status: status_name(identity.status),
         status_reason: identity.status_reason.as_deref(),
         status_update_time: identity.status_updated.to_string(),
-        connection_state: super::identity::connection_name(view.connection.connected),
+        connection_state: connection_name(view.connection.connected),
         last_activity_time: view.connection.last_activity.to_string(),
         cloud_to_device_message_count: 0,
-        authentication_type: super::identity::authentication_name(&identity.authentication),
+        authentication_type: authentication_name(&identity.authentication),
         x509_thumbprint: Thumbprints::of(&identity.authentication),
         model_id: version.has_model_id().then_some(""),
         version: twin.version,
@@ -161,11 +162,6 @@ impl Layout {
             }
         }
     }
-}
-
-/// These types have text keys and no failing parts, so that writing them cannot fail.
-fn text(value: &impl Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_default()
 }
 
 /// The body of a PATCH.
