@@ -1,1 +1,3 @@
-//! skeleton
+//! An Azure IoT hub on your machine, as a library.
+
+pub mod config;
