@@ -16,6 +16,7 @@ mod host_name;
 mod sources;
 mod values;
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -101,6 +102,15 @@ pub enum LogFormat {
     Json,
 }
 
+impl fmt::Display for KeyAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ecdsa => "ECDSA P-256",
+            Self::Rsa => "RSA",
+        })
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -135,29 +145,29 @@ impl Config {
     pub fn resolve(sources: &Sources<'_>) -> Result<Self, Vec<Mistake>> {
         let mut layers = Layers::read(sources);
         let default = Self::default();
-        let bind = layers.one("bind", Kind::ADDRESS).unwrap_or(default.bind);
+        let bind = layers.one("bind", &Kind::ADDRESS).unwrap_or(default.bind);
         let (hostname, aliases) = hostnames(&mut layers, bind);
         let config = Self {
             bind,
             mqtts_port: layers.port("mqtts-port", default.mqtts_port),
             https_port: layers.port_or_unset("https-port"),
-            mqtt_port: layers.one("mqtt-port", Kind::OPTIONAL_PORT).flatten(),
-            admin_bind: layers.one("admin-bind", Kind::ADDRESS).unwrap_or(default.admin_bind),
+            mqtt_port: layers.one("mqtt-port", &Kind::OPTIONAL_PORT).flatten(),
+            admin_bind: layers.one("admin-bind", &Kind::ADDRESS).unwrap_or(default.admin_bind),
             admin_port: layers.port("admin-port", default.admin_port),
             hostname,
             aliases,
-            strict_hosts: layers.one("strict-hosts", Kind::SWITCH).unwrap_or_default(),
+            strict_hosts: layers.one("strict-hosts", &Kind::SWITCH).unwrap_or_default(),
             state_dir: state_dir(&mut layers, sources),
-            key_algorithm: layers.one("key-algorithm", Kind::KEY_ALGORITHM),
-            keys: layers.one("keys", Kind::HUB_KEYS).unwrap_or_default(),
-            hub_name: layers.one("hub-name", Kind::HUB_NAME).unwrap_or(default.hub_name),
-            quiet: layers.one("quiet", Kind::SWITCH).unwrap_or_default(),
-            log_format: layers.one("log-format", Kind::LOG_FORMAT).unwrap_or_default(),
+            key_algorithm: layers.one("key-algorithm", &Kind::KEY_ALGORITHM),
+            keys: layers.one("keys", &Kind::HUB_KEYS).unwrap_or_default(),
+            hub_name: layers.one("hub-name", &Kind::HUB_NAME).unwrap_or(default.hub_name),
+            quiet: layers.one("quiet", &Kind::SWITCH).unwrap_or_default(),
+            log_format: layers.one("log-format", &Kind::LOG_FORMAT).unwrap_or_default(),
             shutdown_grace: layers
-                .one("shutdown-grace", Kind::DURATION)
+                .one("shutdown-grace", &Kind::DURATION)
                 .unwrap_or(default.shutdown_grace),
             max_connections: layers
-                .one("max-connections", Kind::COUNT)
+                .one("max-connections", &Kind::COUNT)
                 .unwrap_or(default.max_connections),
         };
         layers.mistakes.extend(config.clashes());
@@ -197,7 +207,7 @@ impl Config {
 
 /// The name for connection strings, and the further names.
 fn hostnames(layers: &mut Layers<'_>, bind: IpAddr) -> (HostName, Vec<HostName>) {
-    let mut names = layers.many("hostname", Kind::HOST_NAME).into_iter();
+    let mut names = layers.many("hostname", &Kind::HOST_NAME).into_iter();
     let hostname = names.next().unwrap_or_else(|| default_hostname(bind));
     if let HostName::Address(address @ IpAddr::V6(_)) = hostname {
         layers.mistakes.push(Mistake::Ipv6HostName(address));
@@ -215,7 +225,7 @@ fn default_hostname(bind: IpAddr) -> HostName {
 }
 
 fn state_dir(layers: &mut Layers<'_>, sources: &Sources<'_>) -> Option<PathBuf> {
-    let said = layers.one("state-dir", Kind::PATH);
+    let said = layers.one("state-dir", &Kind::PATH);
     let dir = said.or_else(|| iothub_wire::local::default_state_dir(sources.variable));
     if dir.is_none() {
         layers.mistakes.push(Mistake::NoStateDir);

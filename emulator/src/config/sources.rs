@@ -176,7 +176,7 @@ struct Said {
 impl<'a> Layers<'a> {
     pub(super) fn read(sources: &'a Sources<'a>) -> Self {
         let mut layers = Self { sources, file: None, mistakes: Vec::new() };
-        if let Some(path) = layers.one(CONFIG, Kind::PATH) {
+        if let Some(path) = layers.one(CONFIG, &Kind::PATH) {
             match read_file(sources, &path) {
                 Ok(table) => layers.take_file(path, table),
                 Err(mistake) => layers.mistakes.push(mistake),
@@ -186,32 +186,32 @@ impl<'a> Layers<'a> {
     }
 
     /// The value of an option that has at most one.
-    pub(super) fn one<T>(&mut self, name: &'static str, kind: Kind<T>) -> Option<T> {
+    pub(super) fn one<T>(&mut self, name: &'static str, kind: &Kind<T>) -> Option<T> {
         let Said { origin, values } = self.said(name)?;
         let text = values.last()?;
-        self.parsed(&origin, text, &kind)
+        self.parsed(&origin, text, kind)
     }
 
     /// The values of an option that may have several, which commas separate.
-    pub(super) fn many<T>(&mut self, name: &'static str, kind: Kind<T>) -> Vec<T> {
+    pub(super) fn many<T>(&mut self, name: &'static str, kind: &Kind<T>) -> Vec<T> {
         let Some(Said { origin, values }) = self.said(name) else {
             return Vec::new();
         };
         let texts = values.iter().flat_map(|value| value.split(','));
-        texts.filter_map(|text| self.parsed(&origin, text.trim(), &kind)).collect()
+        texts.filter_map(|text| self.parsed(&origin, text.trim(), kind)).collect()
     }
 
     /// A port; 0 after a mistake, so that it clashes with no other.
     pub(super) fn port(&mut self, name: &'static str, default: u16) -> u16 {
         match self.said(name) {
             None => default,
-            Some(_) => self.one(name, Kind::PORT).unwrap_or_default(),
+            Some(_) => self.one(name, &Kind::PORT).unwrap_or_default(),
         }
     }
 
     /// A port whose default depends on the machine.
     pub(super) fn port_or_unset(&mut self, name: &'static str) -> Option<u16> {
-        self.said(name).map(|_| self.one(name, Kind::PORT).unwrap_or_default())
+        self.said(name).map(|_| self.one(name, &Kind::PORT).unwrap_or_default())
     }
 
     fn parsed<T>(&mut self, origin: &Origin, text: &str, kind: &Kind<T>) -> Option<T> {

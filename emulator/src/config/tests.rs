@@ -136,7 +136,7 @@ fn the_plain_port_can_be_taken_back() {
     let file = Some("mqtt-port = 1883");
     let flags = &[("mqtt-port", &["off"] as &[_])] as &[_];
     assert_eq!(Case { file, ..Case::default() }.resolve().unwrap().mqtt_port, Some(1883));
-    assert_eq!(Case { file, flags, ..Case::default() }.resolve().unwrap().mqtt_port, None);
+    assert_eq!(Case { flags, file, ..Case::default() }.resolve().unwrap().mqtt_port, None);
 }
 
 #[test]
@@ -180,7 +180,8 @@ fn a_bad_file_does_not_hide_other_mistakes() {
 
 #[test]
 fn two_listeners_need_two_ports() {
-    let table: [(&[(&'static str, &[&str])], &[&str]); 6] = [
+    type Flag<'a> = (&'static str, &'a [&'a str]);
+    let table: [(&[Flag<'_>], &[&str]); 6] = [
         (
             &[("mqtts-port", &["443"])],
             &["mqtts-port and https-port are both 443, expected different ports"],
