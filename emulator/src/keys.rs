@@ -6,41 +6,25 @@
 //! with dots between them and dots up to 32 bytes. They protect nothing, on purpose: whoever
 //! reaches a local emulator may as well read its documentation.
 
+use iothub_core::auth::policy::{self, AccessRights, SharedAccessPolicy};
 use iothub_core::auth::sas::SymmetricKey;
 use iothub_core::random::Random;
 
 use crate::config::HubKeys;
 
-/// The policies that the service gives every new hub.
-pub const POLICIES: [&str; 5] =
-    ["iothubowner", "service", "device", "registryRead", "registryReadWrite"];
-
-/// The keys of one shared access policy.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct PolicyKeys {
-    /// The name of the policy.
-    pub policy: &'static str,
-    /// The key that connection strings hold.
-    pub primary: SymmetricKey,
-    /// The other key, for replacing the first without an interruption.
-    pub secondary: SymmetricKey,
-}
-
-/// The keys of all built-in policies, in the order of [`POLICIES`].
-pub fn of_built_in_policies(keys: HubKeys, random: &Random) -> Vec<PolicyKeys> {
-    let of = |policy| match keys {
-        HubKeys::WellKnown => PolicyKeys {
-            policy,
-            primary: well_known(policy, "primary"),
-            secondary: well_known(policy, "secondary"),
-        },
-        HubKeys::Random => PolicyKeys {
-            policy,
-            primary: SymmetricKey::generate(random),
-            secondary: SymmetricKey::generate(random),
-        },
+/// The policies that every hub has from the start, with their keys.
+pub fn built_in_policies(keys: HubKeys, random: &Random) -> Vec<SharedAccessPolicy> {
+    let key = |policy, rank| match keys {
+        HubKeys::WellKnown => well_known(policy, rank),
+        HubKeys::Random => SymmetricKey::generate(random),
     };
-    POLICIES.map(of).to_vec()
+    let policies = policy::BUILT_IN.iter().map(|(name, rights)| SharedAccessPolicy {
+        name: (*name).to_owned(),
+        primary: key(name, "primary"),
+        secondary: key(name, "secondary"),
+        rights: AccessRights::of(rights),
+    });
+    policies.collect()
 }
 
 /// The well-known key of a policy; `rank` is `primary` or `secondary`.
@@ -78,10 +62,10 @@ mod tests {
                 "emulator.registryReadWrite.secon",
             ),
         ];
-        let keys = of_built_in_policies(HubKeys::WellKnown, &Random::seeded(1));
+        let keys = built_in_policies(HubKeys::WellKnown, &Random::seeded(1));
         assert_eq!(keys.len(), table.len());
         for (keys, (policy, primary, secondary)) in keys.iter().zip(table) {
-            assert_eq!(keys.policy, policy);
+            assert_eq!(keys.name, policy);
             assert_eq!(keys.primary.as_base64(), STANDARD.encode(primary));
             assert_eq!(keys.secondary.as_base64(), STANDARD.encode(secondary));
         }
@@ -98,7 +82,7 @@ mod tests {
 
     #[test]
     fn random_keys_differ_from_each_other() {
-        let keys = of_built_in_policies(HubKeys::Random, &Random::seeded(1));
+        let keys = built_in_policies(HubKeys::Random, &Random::seeded(1));
         let all: Vec<_> = keys.iter().flat_map(|keys| [&keys.primary, &keys.secondary]).collect();
         for (index, key) in all.iter().enumerate() {
             assert!(all.iter().skip(index + 1).all(|other| other != key), "{index}");

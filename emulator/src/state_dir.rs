@@ -49,8 +49,11 @@ impl StateDir {
     /// The directory cannot be made, or is none.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, StateError> {
         let path = path.into();
-        match owner_only().create(&path) {
-            Ok(()) => Ok(Self { path }),
+        // Absolute, since others are told where its files are.
+        let made =
+            std::path::absolute(&path).and_then(|path| owner_only().create(&path).map(|()| path));
+        match made {
+            Ok(path) => Ok(Self { path }),
             Err(source) => Err(StateError { path, action: "made", source }),
         }
     }

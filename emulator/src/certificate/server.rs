@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use iothub_core::time::Timestamp;
 use rcgen::KeyUsagePurpose;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
@@ -14,6 +12,7 @@ use x509_parser::prelude::FromDer as _;
 use super::names::SubjectNames;
 use super::{AuthorityCertificate, DAY, Defect, RENEWAL, key, moment};
 use crate::config::KeyAlgorithm;
+use crate::pem;
 
 /// Some verifiers refuse a server certificate that is valid for longer than 398 days.
 pub(super) const VALIDITY: Duration = Duration::from_secs(396 * DAY.as_secs());
@@ -33,8 +32,8 @@ impl ServerCertificate {
 
     /// The certificate and its key in one text, so that one can never be stored without the other.
     pub(super) fn to_pem(&self) -> String {
-        let certificates = self.chain.iter().map(|der| pem("CERTIFICATE", der));
-        certificates.chain([pem("PRIVATE KEY", self.key.secret_der())]).collect()
+        let certificates = self.chain.iter().map(|der| pem::block("CERTIFICATE", der));
+        certificates.chain([pem::block("PRIVATE KEY", self.key.secret_der())]).collect()
     }
 
     /// Whether it is this authority's, has all the names, and stays valid for a while.
@@ -65,20 +64,4 @@ pub(super) fn key_usages(algorithm: KeyAlgorithm) -> Vec<KeyUsagePurpose> {
             vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment]
         }
     }
-}
-
-/// Writes one PEM block.
-fn pem(label: &str, der: &[u8]) -> String {
-    let mut text = format!("-----BEGIN {label}-----\n");
-    let mut rest = STANDARD.encode(der);
-    while !rest.is_empty() {
-        let tail = rest.split_off(rest.len().min(64));
-        text.push_str(&rest);
-        text.push('\n');
-        rest = tail;
-    }
-    text.push_str("-----END ");
-    text.push_str(label);
-    text.push_str("-----\n");
-    text
 }
