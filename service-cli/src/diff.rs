@@ -55,7 +55,7 @@ pub fn documents(before: &Value, after: &Value) -> Diff {
             });
         }
     }
-    let shown = diff.grouped_ops(CONTEXT).last().and_then(|group| group.last().cloned());
+    let shown = diff.grouped_ops(CONTEXT).last().and_then(|group| group.last().copied());
     if shown.is_some_and(|op| op.old_range().end < diff.old_slices().len()) {
         lines.push(Line::Gap);
     }

@@ -93,12 +93,9 @@ fn anything_else_is_an_error() {
         .assert()
         .code(2)
         .stderr("error: DeviceNotFound: d (404001)\n");
-    let hub = Hub::plain(|_| {
-        Answer::json(&json!({"properties": {"desired": {"configId": "seven"}}}))
-    });
-    hub.cli()
-        .args(["configure", "d", "5m"])
-        .assert()
-        .code(2)
-        .stderr("error: the twin has configId \"seven\", expected a whole number; pass --config-id\n");
+    let hub =
+        Hub::plain(|_| Answer::json(&json!({"properties": {"desired": {"configId": "seven"}}})));
+    hub.cli().args(["configure", "d", "5m"]).assert().code(2).stderr(
+        "error: the twin has configId \"seven\", expected a whole number; pass --config-id\n",
+    );
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use predicates::Predicate;
 use predicates::prelude::PredicateBooleanExt as _;
 use predicates::str::{contains, ends_with, starts_with};
-use rcgen::{BasicConstraints, CertificateParams, Issuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
@@ -139,15 +139,22 @@ fn an_emulator_that_has_stopped_is_told_from_one_that_runs() {
     let host = format!("127.0.0.1:{}", unused_port());
     let state = state_dir(&host, &ca);
     cli().env("IOTHUB_EMULATOR_STATE_DIR", state.path()).arg("stats").assert().code(2).stderr(
-        contains("connection refused; the emulator that left word of it (process 4000000) has stopped")
-            .and(one_line()),
+        contains(
+            "connection refused; the emulator that left word of it (process 4000000) has stopped",
+        )
+        .and(one_line()),
     );
 }
 
 #[test]
 fn plain_http_does_not_leave_the_machine() {
     cli()
-        .args(["--plain-http", "stats", "--connection-string", &connection_string("hub.example.test")])
+        .args([
+            "--plain-http",
+            "stats",
+            "--connection-string",
+            &connection_string("hub.example.test"),
+        ])
         .assert()
         .code(2)
         .stderr(contains("--plain-http").and(one_line()));
@@ -155,16 +162,10 @@ fn plain_http_does_not_leave_the_machine() {
 
 #[test]
 fn what_is_no_hub_is_named() {
-    let table = [
-        ("<html>", "bytes that are not JSON"),
-        ("[]", "error: 127.0.0.1:"),
-    ];
+    let table = [("<html>", "bytes that are not JSON"), ("[]", "error: 127.0.0.1:")];
     for (body, expected) in table {
-        let hub = Hub::plain(move |_| Answer {
-            status: 200,
-            headers: Vec::new(),
-            body: body.to_owned(),
-        });
+        let hub =
+            Hub::plain(move |_| Answer { status: 200, headers: Vec::new(), body: body.to_owned() });
         hub.cli().args(["twin", "show", "d"]).assert().code(2).stderr(contains(expected));
     }
     let redirect = Hub::plain(|_| Answer {

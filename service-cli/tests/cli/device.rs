@@ -36,11 +36,8 @@ fn create_puts_without_precondition() {
 
 #[test]
 fn update_reads_and_writes_back_what_it_read() {
-    let table: [(&[&str], &str); 3] = [
-        (&[], "\"MTIz\""),
-        (&["--etag", "abc"], "\"abc\""),
-        (&["--etag", "*"], "\"*\""),
-    ];
+    let table: [(&[&str], &str); 3] =
+        [(&[], "\"MTIz\""), (&["--etag", "abc"], "\"abc\""), (&["--etag", "*"], "\"*\"")];
     for (more, precondition) in table {
         let hub = Hub::plain(answer_with_identity);
         let arguments = ["device", "update", "d", "--status", "disabled"];

@@ -10,36 +10,36 @@ use serde_json::Value;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned, crypto::ring};
 
-pub const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+pub(crate) const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 /// A request as it arrived.
 #[derive(Clone, Debug, Default)]
-pub struct Request {
-    pub line: String,
-    pub headers: Vec<(String, String)>,
-    pub body: String,
+pub(crate) struct Request {
+    pub(crate) line: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
 }
 
 /// An answer to give.
-pub struct Answer {
-    pub status: u16,
-    pub headers: Vec<(&'static str, String)>,
-    pub body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: String,
 }
 
 /// A listening hub; its thread ends with the test's process.
-pub struct Hub {
+pub(crate) struct Hub {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<Request>>>,
 }
 
 impl Request {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
 
@@ -63,11 +63,11 @@ impl Request {
 }
 
 impl Answer {
-    pub fn json(document: &Value) -> Self {
+    pub(crate) fn json(document: &Value) -> Self {
         Self { status: 200, headers: Vec::new(), body: document.to_string() }
     }
 
-    pub fn error(status: u16, name: &str, message: &str) -> Self {
+    pub(crate) fn error(status: u16, name: &str, message: &str) -> Self {
         let body = serde_json::json!({
             "Message": format!("ErrorCode:{name};{message}"),
             "ExceptionMessage": "Tracking ID:0145380c335046479275c10be0eb278f-G:0-TimeStamp:11/10/2026 08:37:23",
@@ -92,12 +92,12 @@ impl Answer {
 
 impl Hub {
     /// A hub over plain TCP that answers as `answer` says.
-    pub fn plain(answer: impl FnMut(&Request) -> Answer + Send + 'static) -> Self {
+    pub(crate) fn plain(answer: impl FnMut(&Request) -> Answer + Send + 'static) -> Self {
         Self::start(None, answer)
     }
 
     /// A hub over TLS with this certificate and key.
-    pub fn tls(
+    pub(crate) fn tls(
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
         answer: impl FnMut(&Request) -> Answer + Send + 'static,
@@ -139,21 +139,21 @@ impl Hub {
         Self { address, requests }
     }
 
-    pub fn host(&self) -> String {
+    pub(crate) fn host(&self) -> String {
         self.address.to_string()
     }
 
-    pub fn connection_string(&self) -> String {
+    pub(crate) fn connection_string(&self) -> String {
         connection_string(&self.host())
     }
 
     /// What arrived so far.
-    pub fn requests(&self) -> Vec<Request> {
+    pub(crate) fn requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap().clone()
     }
 
     /// The program, pointed at this hub over plain HTTP.
-    pub fn cli(&self) -> Command {
+    pub(crate) fn cli(&self) -> Command {
         let mut command = cli();
         command.args(["--plain-http", "--connection-string", &self.connection_string()]);
         command
@@ -165,7 +165,7 @@ trait ReadWrite: Read + Write {}
 impl<T: Read + Write> ReadWrite for T {}
 
 /// The program, with nothing of the machine's own around it.
-pub fn cli() -> Command {
+pub(crate) fn cli() -> Command {
     let mut command = Command::cargo_bin("service-cli").unwrap();
     command
         .env_remove("IOTHUB_CONNECTION_STRING")
@@ -174,6 +174,6 @@ pub fn cli() -> Command {
     command
 }
 
-pub fn connection_string(host: &str) -> String {
+pub(crate) fn connection_string(host: &str) -> String {
     format!("HostName={host};SharedAccessKeyName=iothubowner;SharedAccessKey={KEY}")
 }

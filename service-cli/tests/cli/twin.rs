@@ -88,9 +88,8 @@ fn replace_puts_with_a_precondition() {
 
 #[test]
 fn a_stale_etag_is_an_error() {
-    let hub = Hub::plain(|_| {
-        Answer::error(412, "PreconditionFailed", "ETag mismatch for device ID 'd'")
-    });
+    let hub =
+        Hub::plain(|_| Answer::error(412, "PreconditionFailed", "ETag mismatch for device ID 'd'"));
     hub.cli()
         .args(["twin", "update", "d", "--tags", "{}", "--etag", "AAE=", "-o", "json"])
         .assert()
