@@ -13,6 +13,8 @@ use crate::args::Format;
 
 const HEADER: Style = Style::new().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default();
+const AGREES: Style = AnsiColor::Green.on_default();
+const DIFFERS: Style = AnsiColor::Yellow.on_default();
 
 /// Where answers go. Colour is always written and taken out on the way if nobody would see it.
 pub(crate) struct Output {
@@ -207,12 +209,13 @@ fn property_rows(twin: &Twin) -> Vec<Vec<String>> {
         .map(|(name, _)| {
             let (asked, is) = (find(&desired, name), find(&reported, name));
             let verdict = match (&asked, &is) {
-                (None, _) => "",
-                (asked, is) if asked == is => "agrees",
-                _ => "differs",
+                (None, _) => String::new(),
+                (asked, is) if asked == is => format!("{AGREES}agrees{AGREES:#}"),
+                _ => format!("{DIFFERS}differs{DIFFERS:#}"),
             };
             let (asked, is) = (json_cell(asked.as_ref()), json_cell(is.as_ref()));
-            vec![printable(name), asked, is, verdict.to_owned()]
+            // Colour stands in the last column only, where its length moves nothing.
+            vec![printable(name), asked, is, verdict]
         })
         .collect()
 }

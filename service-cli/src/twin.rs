@@ -75,6 +75,10 @@ impl Twin {
         let section = |section: Section| {
             let mut fields = self.section(section).cloned().unwrap_or_default();
             fields.shift_remove("$metadata");
+            // At the end, so that a new property is one new line and no change of another.
+            if let Some(version) = fields.shift_remove("$version") {
+                fields.insert("$version".to_owned(), version);
+            }
             fields
         };
         json!({
@@ -129,7 +133,7 @@ mod tests {
             "tags": {"site": {"floor": 3}, "empty": {}},
             "properties": {
                 "desired": {"configId": 2, "gone": null, "$metadata": {}, "$version": 2},
-                "reported": {"a": {"b": [1], "c": true}, "$metadata": {}, "$version": 3},
+                "reported": {"$version": 3, "a": {"b": [1], "c": true}, "$metadata": {}},
             },
         }))
         .unwrap()
@@ -156,9 +160,9 @@ mod tests {
     }
 
     #[test]
-    fn the_essence_has_no_metadata() {
+    fn the_essence_has_no_metadata_and_ends_with_the_version() {
         assert_eq!(
-            twin().essence(),
+            twin().essence().to_string(),
             json!({
                 "version": 4,
                 "tags": {"site": {"floor": 3}, "empty": {}},
@@ -167,6 +171,7 @@ mod tests {
                     "reported": {"a": {"b": [1], "c": true}, "$version": 3},
                 },
             })
+            .to_string()
         );
     }
 

@@ -75,7 +75,7 @@ pub(crate) struct DocumentArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "stdin")]
     file: Option<PathBuf>,
     /// A dash: read the same document from standard input
-    #[arg(value_name = "-", value_parser = ["-"])]
+    #[arg(value_name = "-", value_parser = ["-"], hide_possible_values = true)]
     stdin: Option<String>,
 }
 

@@ -2,12 +2,15 @@
 
 use std::net::TcpListener;
 use std::path::Path;
+use std::time::Duration;
 
+use iothub_wire::connection_string::ServiceConnectionString;
 use predicates::Predicate;
 use predicates::prelude::PredicateBooleanExt as _;
 use predicates::str::{contains, ends_with, starts_with};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
+use service_cli::{Client, Error, Options};
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 use crate::support::{Answer, Hub, Request, cli, connection_string};
@@ -190,4 +193,39 @@ fn statistics_are_one_document_for_scripts() {
 
 fn one_line() -> impl Predicate<str> {
     predicates::function::function(|text: &str| text.lines().count() == 1)
+}
+
+#[test]
+fn a_hub_that_does_not_answer_is_given_up() {
+    // Bound and never accepted: the connection stands, and nothing comes.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = silent.local_addr().unwrap().to_string();
+    let hub = ServiceConnectionString::parse(&connection_string(&host)).unwrap();
+    let timeout = Duration::from_millis(200);
+    let client = Client::new(hub, Options { timeout, ..Options::plain_http() });
+    let error = client.device_statistics().unwrap_err();
+    assert!(matches!(error, Error::TimedOut { .. }), "{error}");
+    assert_eq!(error.to_string(), format!("{host} did not answer within 0.2 s"));
+}
+
+#[test]
+fn an_answer_without_end_is_cut() {
+    let hub = Hub::plain(|_| Answer {
+        status: 200,
+        headers: Vec::new(),
+        body: " ".repeat(17 * 1024 * 1024),
+    });
+    hub.cli().arg("stats").assert().code(2).stderr(contains("more than 16777216 bytes"));
+}
+
+#[test]
+fn tls_and_plain_text_do_not_mix() {
+    let (tls, _) = tls_hub("127.0.0.1");
+    tls.cli().arg("stats").assert().code(2).stderr(starts_with("error: ").and(one_line()));
+    let plain = Hub::plain(statistics);
+    cli()
+        .args(["stats", "--connection-string", &plain.connection_string()])
+        .assert()
+        .code(2)
+        .stderr(contains("what answers does not speak TLS").and(one_line()));
 }

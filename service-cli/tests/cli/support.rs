@@ -123,7 +123,12 @@ impl Hub {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
                 let mut serve = |stream: &mut dyn ReadWrite| {
-                    let Some(request) = Request::read(&mut &mut *stream) else { return };
+                    let Some(request) = Request::read(&mut &mut *stream) else {
+                        // What is no HTTP gets what HTTP servers say to that.
+                        let body = String::new();
+                        return Answer { status: 400, headers: Vec::new(), body }
+                            .write(&mut &mut *stream);
+                    };
                     kept.lock().unwrap().push(request.clone());
                     answer(&request).write(&mut &mut *stream);
                 };
