@@ -1,7 +1,10 @@
 //! The names and numbers of the service's errors, for answers that carry only one of the two.
+//!
+//! The emulator's own errors have theirs from `iothub_core::error`. This table is kept apart: it
+//! has what only Azure answers with, and what it says of the emulator is a second opinion.
 
 /// Those that the registry, twins, statistics, authentication and throttling may answer with.
-const CODES: [(u32, &str); 40] = [
+const CODES: [(u32, &str); 42] = [
     (400_000, "GenericBadRequest"),
     (400_001, "InvalidProtocolVersion"),
     (400_002, "DeviceInvalidResultCount"),
@@ -22,6 +25,7 @@ const CODES: [(u32, &str); 40] = [
     (403_001, "IotHubSuspended"),
     (403_002, "IotHubQuotaExceeded"),
     (403_010, "OperationNotAvailableInCurrentTier"),
+    (403_100, "DeviceModelMaxPropertiesExceeded"),
     (404_000, "GenericNotFound"),
     (404_001, "DeviceNotFound"),
     (404_010, "ModuleNotFound"),
@@ -29,6 +33,7 @@ const CODES: [(u32, &str); 40] = [
     (404_103, "DeviceNotOnline"),
     (405_000, "GenericMethodNotAllowed"),
     (409_001, "DeviceAlreadyExists"),
+    (409_002, "LinkCreationConflict"),
     (409_102, "DeviceLocked"),
     (409_301, "ModuleAlreadyExistsOnDevice"),
     (412_001, "PreconditionFailed"),

@@ -1,8 +1,9 @@
-//! The commands, one file per noun, and what they have in common: the session they work in, and
+//! The commands, one file per noun (`identity` helps `device`), and what they have in common: the session they work in, and
 //! the ways in which they end.
 
 pub(crate) mod configure;
 pub(crate) mod device;
+mod identity;
 pub(crate) mod stats;
 pub(crate) mod twin;
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use iothub_core::ids::{DeviceId, Precondition};
+use iothub_core::time::Timestamp;
 use serde_json::{Map, Value, json};
 use service_cli::{Error, Twin, clock, diff};
 
@@ -140,7 +141,10 @@ fn watch(
     let mut last = session.client.get_twin(device).map_err(Failure::of_looking)?;
     match session.out.format() {
         Format::Json => session.out.document_line(&last.to_value())?,
-        Format::Text => session.out.document(&last.essence())?,
+        Format::Text => {
+            session.out.title(&format!("twin of {device}"))?;
+            session.out.document(&last.essence())?;
+        }
     }
     let mut interrupted = false;
     loop {
@@ -164,7 +168,8 @@ fn watch(
         match session.out.format() {
             Format::Json => session.out.document_line(&twin.to_value())?,
             Format::Text => {
-                session.out.title(&format!("seen {}", now()))?;
+                let seconds = Timestamp::from_unix_seconds(now().unix_seconds());
+                session.out.title(&format!("changed, seen at {seconds}"))?;
                 show_change(session, &last, &twin)?;
             }
         }
