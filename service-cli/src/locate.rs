@@ -80,9 +80,12 @@ fn find(state_dir: &Path) -> Result<Target, NoTarget> {
 
 /// Whether the emulator of this machine may be what answers at `host`.
 fn could_be(local: &LocalEmulator, host: &Host) -> bool {
-    is_loopback(&host.name)
-        || ServiceConnectionString::parse(&local.connection_string)
-            .is_ok_and(|hub| hub.host == *host)
+    is_loopback(&host.name) || is_at(local, host)
+}
+
+/// Whether the emulator of this machine says that it is at `host`.
+fn is_at(local: &LocalEmulator, host: &Host) -> bool {
+    ServiceConnectionString::parse(&local.connection_string).is_ok_and(|hub| hub.host == *host)
 }
 
 impl Target {
@@ -112,7 +115,9 @@ impl Target {
     pub fn device_host(&self) -> Host {
         const MQTT: u16 = 8883;
 
-        let port = self.local.as_ref().map(|local| local.mqtt_port).filter(|port| *port != MQTT);
+        // Another hub on this machine has another port, of which nothing is known.
+        let local = self.local.as_ref().filter(|local| is_at(local, &self.hub.host));
+        let port = local.map(|local| local.mqtt_port).filter(|port| *port != MQTT);
         Host { name: self.hub.host.name.clone(), port }
     }
 }
@@ -185,6 +190,11 @@ mod tests {
             let target = locate(None, Some(state.path())).unwrap();
             assert_eq!(target.device_host().to_string(), expected);
         }
+        let state = state("127.0.0.1:8443", 18883);
+        let other = locate(Some(&text("127.0.0.2")), Some(state.path())).unwrap();
+        assert_eq!(other.device_host().to_string(), "127.0.0.2");
+        let same = locate(Some(&text("127.0.0.1:8443")), Some(state.path())).unwrap();
+        assert_eq!(same.device_host().to_string(), "127.0.0.1:18883");
         let remote = locate(Some(&text("h:444")), None).unwrap();
         assert_eq!(remote.device_host().to_string(), "h");
     }
