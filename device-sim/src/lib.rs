@@ -1,1 +1,8 @@
-//! skeleton
+//! x
+mod behavior;
+mod configuration;
+mod document;
+mod event;
+mod script;
+mod span;
+mod telemetry;
