@@ -142,10 +142,7 @@ mod tests {
             (json!({"configId": {}}), Err(E::ConfigId(json!({})))),
             (json!({"configId": 1.5}), Err(E::ConfigId(json!(1.5)))),
             (json!({"sendFrequency": 5}), Err(E::SendFrequency(json!(5)))),
-            (
-                json!({"sendFrequency": "soon"}),
-                Err(E::Span(InvalidSpan::Form("soon".to_owned()))),
-            ),
+            (json!({"sendFrequency": "soon"}), Err(E::Span(InvalidSpan::Form("soon".to_owned())))),
         ];
         for (desired, expected) in table {
             let read =

@@ -132,7 +132,7 @@ mod tests {
 
     use super::*;
 
-    fn properties(value: Value) -> Properties {
+    fn properties(value: &Value) -> Properties {
         value.as_object().cloned().unwrap()
     }
 
@@ -140,7 +140,7 @@ mod tests {
     fn twins_parse() {
         let body = br#"{"desired":{"k":1,"$version":4},"reported":{"$version":7}}"#;
         let twin = Twin::parse(body).unwrap();
-        assert_eq!(twin.desired.properties, properties(json!({"k": 1})));
+        assert_eq!(twin.desired.properties, properties(&json!({"k": 1})));
         assert_eq!((twin.desired.version, twin.reported.version), (4, 7));
     }
 
@@ -168,8 +168,8 @@ mod tests {
             (json!({"a": [1]}), json!({"a": [2]}), json!({"a": [2]})),
         ];
         for (target, patch, expected) in table {
-            let mut merged = properties(target);
-            merge(&mut merged, &properties(patch.clone()));
+            let mut merged = properties(&target);
+            merge(&mut merged, &properties(&patch));
             assert_eq!(Value::Object(merged), expected, "{patch}");
         }
     }
@@ -185,7 +185,7 @@ mod tests {
             (json!({"a": {}}), json!({"a": 1}), json!({"a": {}})),
         ];
         for (intended, actual, expected) in table {
-            let patch = difference(&properties(intended.clone()), &properties(actual));
+            let patch = difference(&properties(&intended), &properties(&actual));
             assert_eq!(Value::Object(patch), expected, "{intended}");
         }
     }

@@ -39,7 +39,7 @@ pub enum Event {
         retry_in: Option<Duration>,
     },
     /// The token is about to end, so the device reconnects with a new one.
-    TokenRenewed,
+    TokenExpiring,
     /// The hub sent the whole twin.
     TwinReceived {
         /// What the back end wants.

@@ -33,9 +33,8 @@ fn feed(device: &mut Behavior, input: &Input, now: Timestamp) -> Vec<Action> {
             let twin = Twin { desired: section(desired), reported: section(reported) };
             device.twin_received(&twin, now)
         }
-        Desired(version, patch) => {
-            device.desired_changed(&Section { properties: properties(patch), version: *version }, now)
-        }
+        Desired(version, patch) => device
+            .desired_changed(&Section { properties: properties(patch), version: *version }, now),
         Tick => device.tick(now),
     }
 }
@@ -185,7 +184,14 @@ fn old_notifications_are_ignored_and_gaps_are_filled() {
             (1, Desired(2, five_minutes(2)), pending(2)),
             (1, Desired(2, five_minutes(9)), json!([])),
             (1, Desired(4, json!({"other": 1})), json!(["get"])),
-            (2, Got(json!({"configId": 3, "sendFrequency": "5m", "$version": 4}), json!({"$version": 3})), pending(3)),
+            (
+                2,
+                Got(
+                    json!({"configId": 3, "sendFrequency": "5m", "$version": 4}),
+                    json!({"$version": 3}),
+                ),
+                pending(3),
+            ),
         ])
         .collect();
     check(&Script::default(), &steps);
@@ -197,8 +203,19 @@ fn an_overtaken_twin_is_ignored_and_a_missed_notification_asked_for() {
         (0, Connect, json!(["get"])),
         (0, Desired(3, five_minutes(2)), json!([])),
         (0, untouched(), json!([{"configId": 1, "sendFrequency": "24h"}, "get"])),
-        (0, Desired(4, five_minutes(4)), json!([{"pendingConfig": five_minutes(4), "status": "Pending"}, "get"])),
-        (0, Got(json!({"configId": 2, "sendFrequency": "5m", "$version": 3}), json!({"$version": 2})), json!([])),
+        (
+            0,
+            Desired(4, five_minutes(4)),
+            json!([{"pendingConfig": five_minutes(4), "status": "Pending"}, "get"]),
+        ),
+        (
+            0,
+            Got(
+                json!({"configId": 2, "sendFrequency": "5m", "$version": 3}),
+                json!({"$version": 2}),
+            ),
+            json!([]),
+        ),
     ];
     // The second "get" of step 3 is the gap between 1 and 4.
     let mut device = Behavior::new(&Script::default(), DELAY);
@@ -226,7 +243,8 @@ fn what_changed_offline_is_applied_after_the_next_connect() {
 #[test]
 fn a_restarted_device_goes_on_with_what_it_had_reported() {
     let desired = json!({"configId": 5, "sendFrequency": "5m", "$version": 7});
-    let reported = json!({"configId": 5, "sendFrequency": "5m", "status": "Success", "$version": 9});
+    let reported =
+        json!({"configId": 5, "sendFrequency": "5m", "status": "Success", "$version": 9});
     check(
         &Script::default(),
         &[
@@ -286,8 +304,10 @@ fn a_script_s_responses_follow_their_rules() {
         "#,
     )
     .unwrap();
-    let refusal = |version| json!([{"mode": {"ac": 400, "av": version, "ad": "fixed", "value": "auto"}}]);
-    let first = json!([{"firmware": "2", "fan": 0, "mode": "auto", "configId": 1, "sendFrequency": "24h"}]);
+    let refusal =
+        |version| json!([{"mode": {"ac": 400, "av": version, "ad": "fixed", "value": "auto"}}]);
+    let first =
+        json!([{"firmware": "2", "fan": 0, "mode": "auto", "configId": 1, "sendFrequency": "24h"}]);
     check(
         &script,
         &[
@@ -299,7 +319,11 @@ fn a_script_s_responses_follow_their_rules() {
             (5, Tick, json!([{"fan": 5}])),
             (6, Desired(4, json!({"fan": 5, "mode": "manual"})), refusal(4)),
             (7, Desired(5, json!({"mode": "manual"})), json!([{"mode": {"av": 5}}])),
-            (8, Desired(6, json!({"label": {"a": 1, "b": 2}})), json!([{"label": {"a": 1, "b": 2}}])),
+            (
+                8,
+                Desired(6, json!({"label": {"a": 1, "b": 2}})),
+                json!([{"label": {"a": 1, "b": 2}}]),
+            ),
             (9, Desired(7, json!({"label": {"b": null}})), json!([{"label": {"b": null}}])),
             (9, Desired(8, json!({"label": null})), json!([{"label": null}])),
         ],
@@ -312,7 +336,8 @@ fn a_restart_keeps_what_a_script_s_responses_brought_about() {
         "reported = { firmware = \"2\", fan = 0 }\n[desired]\nfan = { apply-after = \"3s\" }",
     )
     .unwrap();
-    let reported = json!({"firmware": "1", "fan": 5, "configId": 1, "sendFrequency": "24h", "$version": 4});
+    let reported =
+        json!({"firmware": "1", "fan": 5, "configId": 1, "sendFrequency": "24h", "$version": 4});
     check(
         &script,
         &[

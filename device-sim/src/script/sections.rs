@@ -73,7 +73,8 @@ fn configuration<'a>(reader: &mut Reader<'a>, place: &Place<'a>, into: &mut Conf
         match ConfigId::parse(&value) {
             Ok(id) => into.config_id = id,
             Err(_) => {
-                reader.mistake::<()>(&place, format!("is {value}, expected an integer or a string"));
+                reader
+                    .mistake::<()>(&place, format!("is {value}, expected an integer or a string"));
             }
         }
     }
@@ -96,9 +97,8 @@ fn template<'a>(reader: &mut Reader<'a>, place: &Place<'a>) -> Option<Template> 
 
 fn strings<'a>(reader: &mut Reader<'a>, place: &Place<'a>) -> Option<Vec<(String, String)>> {
     let members = reader.table(place)?.into_members();
-    let string = |(name, place): (&str, Place<'a>)| {
-        Some((name.to_owned(), reader.text(&place)?.to_owned()))
-    };
+    let string =
+        |(name, place): (&str, Place<'a>)| Some((name.to_owned(), reader.text(&place)?.to_owned()));
     Some(members.filter_map(string).collect())
 }
 
@@ -162,8 +162,7 @@ fn sine<'a>(reader: &mut Reader<'a>, place: &Place<'a>) -> Option<Generator> {
 
 fn walk<'a>(reader: &mut Reader<'a>, place: &Place<'a>) -> Option<Generator> {
     let mut table = reader.table(place)?;
-    let mut number =
-        |name| table.required(name, reader).and_then(|place| reader.number(&place));
+    let mut number = |name| table.required(name, reader).and_then(|place| reader.number(&place));
     let (start, step) = (number("start"), number("step"));
     let (min, max) = (number("min"), number("max"));
     let seed = match table.optional("seed") {

@@ -50,7 +50,7 @@ pub enum Generator {
 pub(super) enum Running {
     Counter { next: i64, step: i64 },
     Sine { period: Duration, amplitude: f64, offset: f64 },
-    Walk { next: f64, step: f64, min: f64, max: f64, random: Random },
+    Walk { next: f64, step: f64, min: f64, max: f64, random: Box<Random> },
 }
 
 impl Running {
@@ -65,7 +65,7 @@ impl Running {
                 step: *step,
                 min: *min,
                 max: *max,
-                random: Random::seeded(*seed),
+                random: Box::new(Random::seeded(*seed)),
             },
         }
     }
