@@ -23,6 +23,9 @@ use crate::transport::tls::Security;
 /// The longest time before its end that a token is renewed; the SDK for Python does the same.
 const RENEWAL_MARGIN: Duration = Duration::from_secs(120);
 
+/// The shortest life of a token. Below it a device would do nothing but reconnect.
+const SHORTEST_TTL: Duration = Duration::from_secs(1);
+
 /// A simulated device that is not running yet.
 #[derive(Debug)]
 pub struct Device {
@@ -103,7 +106,7 @@ impl Device {
     ) -> Result<End, Error> {
         let endpoint = self.options.endpoint();
         observer(Event::Connecting { endpoint: endpoint.clone() });
-        let expiry = self.options.clock.now().after(self.options.token_ttl);
+        let expiry = self.options.clock.now().after(self.token_ttl());
         let token = self.options.identity.token(expiry.unix_seconds());
         let route = self.route();
         let mut link = tokio::select! {
@@ -128,7 +131,7 @@ impl Device {
         observer: &mut (dyn FnMut(Event) + Send),
         shutdown: Pin<&mut (impl Future<Output = ()> + Send)>,
     ) -> End {
-        let ttl = self.options.token_ttl;
+        let ttl = self.token_ttl();
         let renew_at = self.options.clock.now().after(ttl - RENEWAL_MARGIN.min(ttl / 5));
         let mut session = Session {
             mind: &mut self.mind,
@@ -139,6 +142,10 @@ impl Device {
             requests: Requests::new(),
         };
         session.run(renew_at, shutdown).await
+    }
+
+    fn token_ttl(&self) -> Duration {
+        self.options.token_ttl.max(SHORTEST_TTL)
     }
 
     fn route(&self) -> Route<'_> {

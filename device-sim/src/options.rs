@@ -28,7 +28,8 @@ pub struct Options {
     pub script: Script,
     /// How long a desired configuration stays pending.
     pub apply_delay: Duration,
-    /// How long a token is good for.
+    /// How long a token is good for, one second at least. The device reconnects with a new one
+    /// before it ends.
     pub token_ttl: Duration,
     /// Tells the time, and with it when to send, to apply and to renew the token.
     pub clock: Arc<dyn Clock>,

@@ -46,20 +46,22 @@ impl Agreement {
         &self.applied
     }
 
-    /// Goes on where the device of before stopped. What it left pending is known from then on, so
-    /// that it is either taken up again or cleared away.
-    pub(super) fn keep(
+    /// Goes on where the device of before stopped, and says with which configuration, if it had
+    /// reported one. What it left pending is known from then on, so that it is either taken up
+    /// again or cleared away.
+    pub(super) fn adopt(
         &mut self,
-        configuration: Configuration,
         reported: &Properties,
         shadow: &mut Shadow,
-    ) {
-        self.applied = configuration;
+    ) -> Option<Configuration> {
         for name in [PENDING_CONFIG, STATUS, STATUS_REASON] {
             if let Some(value) = reported.get(name) {
                 shadow.set(name, value.clone());
             }
         }
+        let kept = Configuration::reported(reported)?;
+        self.applied = kept.clone();
+        Some(kept)
     }
 
     /// Looks at all desired properties, of which some may be new.
@@ -111,7 +113,9 @@ impl Agreement {
         let mut patch = Properties::new();
         clear(PENDING_CONFIG, &mut patch, shadow);
         clear(STATUS_REASON, &mut patch, shadow);
-        if patch.is_empty() {
+        // A device of before may have left the status alone behind.
+        let open = [json!("Pending"), json!("Error")];
+        if patch.is_empty() && shadow.get(STATUS).is_none_or(|status| !open.contains(status)) {
             return Vec::new();
         }
         patch.insert(STATUS.to_owned(), json!("Success"));
@@ -122,7 +126,8 @@ impl Agreement {
         self.pending = None;
         let mut patch = Properties::new();
         clear(PENDING_CONFIG, &mut patch, shadow);
-        let said = shadow.get(STATUS_REASON) == Some(&json!(reason));
+        let said = shadow.get(STATUS) == Some(&json!("Error"))
+            && shadow.get(STATUS_REASON) == Some(&json!(reason));
         if said && patch.is_empty() {
             return Vec::new();
         }

@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use iothub_core::time::Timestamp;
 
-use crate::configuration::Configuration;
 use crate::document::{Properties, Section, Twin, difference, merge};
 use crate::event::Event;
 use crate::script::Script;
@@ -177,18 +176,19 @@ impl Behavior {
     /// once more. So do properties that answer desired ones. What the script states besides, a
     /// firmware version say, is stated anew.
     fn adopt(&mut self, reported: &Properties) -> Option<Action> {
-        for (name, value) in &self.initial {
-            let value = reported.get(name).filter(|_| self.responses.has(name)).unwrap_or(value);
-            self.shadow.set(name, value.clone());
+        self.shadow.merge(&self.initial);
+        for name in self.responses.names() {
+            if let Some(value) = reported.get(name) {
+                self.shadow.set(name, value.clone());
+            }
         }
-        let kept = Configuration::reported(reported);
-        if let Some(configuration) = &kept {
-            self.agreement.keep(configuration.clone(), reported, &mut self.shadow);
-        }
+        let kept = self.agreement.adopt(reported, &mut self.shadow);
         self.shadow.merge(&self.agreement.applied().properties());
         kept.map(|configuration| Action::Tell(Event::Kept { configuration }))
     }
 }
 
+#[cfg(test)]
+mod convergence;
 #[cfg(test)]
 mod tests;

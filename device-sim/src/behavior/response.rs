@@ -51,9 +51,9 @@ impl Responses {
         Self(responses.into_iter().map(named).collect())
     }
 
-    /// Whether the script says something about this property.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|named| named.name == name)
+    /// The properties that the script says something about.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|named| named.name.as_str())
     }
 
     pub(super) fn desired(
@@ -151,6 +151,10 @@ impl Named {
         // An object may have lost members, which only an explicit null tells the hub.
         let patch = difference(&intended, shadow.properties());
         shadow.merge(&intended);
+        if patch.is_empty() {
+            // Said before the program was started anew.
+            return Vec::new();
+        }
         vec![Action::Tell(event), Action::Report(patch)]
     }
 }

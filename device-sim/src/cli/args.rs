@@ -1,6 +1,7 @@
 //! The arguments.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -74,7 +75,7 @@ pub(crate) struct Run {
     pub(crate) apply_delay: Delay,
 
     /// How long a token is good for; the device reconnects before it ends
-    #[arg(long, value_name = "SPAN", default_value = "1h")]
+    #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = token_ttl)]
     pub(crate) token_ttl: Span,
 
     /// What the device reports, sends and answers, as a TOML file
@@ -94,6 +95,17 @@ pub(crate) struct Run {
     pub(crate) seed: Option<u64>,
 }
 
+/// Below this, a device would do little else than reconnect.
+const SHORTEST_TTL: Duration = Duration::from_secs(10);
+
+fn token_ttl(text: &str) -> Result<Span, String> {
+    let span = Span::parse(text).map_err(|error| error.to_string())?;
+    if span.length() < SHORTEST_TTL {
+        return Err(format!("{text:?} is too short for a token, expected 10s or more"));
+    }
+    Ok(span)
+}
+
 /// How events are printed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Output {
@@ -105,18 +117,18 @@ pub(crate) enum Output {
 
 /// A span that may be zero, written `0` or `0s`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Delay(pub(crate) std::time::Duration);
+pub(crate) struct Delay(pub(crate) Duration);
 
 impl std::str::FromStr for Delay {
     type Err = device_sim::InvalidSpan;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text == "0" {
-            return Ok(Self(std::time::Duration::ZERO));
+            return Ok(Self(Duration::ZERO));
         }
         match Span::parse(text) {
             Ok(span) => Ok(Self(span.length())),
-            Err(device_sim::InvalidSpan::Zero(_)) => Ok(Self(std::time::Duration::ZERO)),
+            Err(device_sim::InvalidSpan::Zero(_)) => Ok(Self(Duration::ZERO)),
             Err(invalid) => Err(invalid),
         }
     }
@@ -131,6 +143,14 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_token_lasts_a_while() {
+        assert!(token_ttl("10s").is_ok());
+        let error = "\"9s\" is too short for a token, expected 10s or more";
+        assert_eq!(token_ttl("9s"), Err(error.to_owned()));
+        assert!(token_ttl("soon").is_err());
     }
 
     #[test]

@@ -44,7 +44,7 @@ fn run(options: Options) -> Running {
     let seen = Arc::clone(&events);
     let task =
         tokio::spawn(device.run(move |event| seen.lock().unwrap().push(event), async move {
-            stopped.await.unwrap()
+            stopped.await.unwrap();
         }));
     Running { events, stop, task }
 }
