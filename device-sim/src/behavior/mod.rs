@@ -2,7 +2,7 @@
 //!
 //! No socket and no clock is in here. [`Behavior`] keeps what the device has seen of its desired
 //! properties and what it means its reported ones to say. Two parts decide what follows from a
-//! change: [`agreement`] is the tutorial's configuration, step by step, and [`response`] holds the
+//! change: `agreement` is the tutorial's configuration, step by step, and `response` holds the
 //! properties that a script names.
 //!
 //! What is lost on the way is made good by comparing: after each connect the hub's document is set

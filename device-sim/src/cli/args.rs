@@ -43,8 +43,7 @@ pub(crate) struct Run {
         long,
         env = "IOTHUB_DEVICE_CONNECTION_STRING",
         hide_env_values = true,
-        value_name = "TEXT",
-        required_unless_present = "device"
+        value_name = "TEXT"
     )]
     pub(crate) connection_string: Option<String>,
 
@@ -54,7 +53,7 @@ pub(crate) struct Run {
     pub(crate) device: Option<DeviceId>,
 
     /// Where the emulator on this machine keeps its state
-    #[arg(long, env = STATE_DIR_VARIABLE, value_name = "DIR")]
+    #[arg(long, env = STATE_DIR_VARIABLE, hide_env_values = true, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
 
     /// Trust the certificate authority in this PEM file, besides those of the system

@@ -21,7 +21,10 @@ use super::args::Run;
 pub(crate) enum SetupError {
     #[error(transparent)]
     ConnectionString(#[from] InvalidConnectionString),
-    #[error("neither --connection-string nor --device is given")]
+    #[error(
+        "no device is given: give --connection-string TEXT (or set \
+         IOTHUB_DEVICE_CONNECTION_STRING), or --device ID for the emulator on this machine"
+    )]
     Nobody,
     #[error(
         "no emulator runs on this machine (nothing in {0:?}); start iothub-emulator, or give \
