@@ -1,6 +1,32 @@
-//! What an IoT hub is.
+//! What an IoT hub *is*: identities, twins, sessions, events, and who may do what. No socket, no
+//! file, no wall clock.
+//!
+//! # Map
+//!
+//! * [`directory`]: the hubs of a process by host name. [`hub`]: one hub, the handle from which
+//!   everything starts.
+//! * [`auth`] turns a credential into a principal; a principal opens a session of its role:
+//!   [`session`]. What a role may not do does not compile.
+//! * [`registry`], [`twin`], [`event`]: the rules. Pure functions: what is there, a request and the
+//!   time give what will be there, or a [`error::HubError`].
+//! * [`store`], [`time`], [`random`]: the ports behind which records, the clock and chance live.
+//! * [`limits`]: every bound in one place. [`ids`]: small values that must not be mixed up.
+//!
+//! A change is decided on what was read, then committed against the revision that was read; if
+//! another change came first, it is decided again. What follows from a commit (a device must be
+//! told, a connection must end) is part of it, and reaches the device through its session in the
+//! order of the commits.
+
 pub mod auth;
+pub mod directory;
+pub mod error;
+pub mod event;
+pub mod hub;
 pub mod ids;
 pub mod limits;
 pub mod random;
+pub mod registry;
+pub mod session;
+pub mod store;
 pub mod time;
+pub mod twin;

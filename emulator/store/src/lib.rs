@@ -1,1 +1,5 @@
-//! skeleton
+//! Where a hub's records and events live: in memory.
+//!
+//! A backend keeps no rules. `iothub_core::store` says what it must do.
+
+pub mod memory;

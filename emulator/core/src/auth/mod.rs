@@ -1,3 +1,223 @@
 //! Who somebody is and what they may do.
+//!
+//! A credential goes in, a principal comes out: [`DevicePrincipal`] or [`ServicePrincipal`]. Both
+//! are made here only, by a check that succeeded, and each opens the session of its own role.
 
+pub mod policy;
 pub mod sas;
+
+use policy::{AccessRight, AccessRights, SharedAccessPolicy};
+use sas::SasToken;
+
+use crate::ids::{GenerationId, IdentityId};
+use crate::limits;
+use crate::registry::identity::{Authentication, DeviceIdentity, Status};
+use crate::time::Timestamp;
+
+/// A device or module that proved who it is.
+#[derive(Clone, Debug)]
+pub struct DevicePrincipal {
+    id: IdentityId,
+    generation: GenerationId,
+    method: AuthMethod,
+    connection_ends: Option<Timestamp>,
+}
+
+/// A back end that proved which policy it acts under.
+#[derive(Clone, Debug)]
+pub struct ServicePrincipal {
+    policy: String,
+    rights: AccessRights,
+}
+
+/// How a device authenticated; stamped on its events.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum AuthMethod {
+    /// A token of the device's own key.
+    DeviceKey,
+    /// A token of a shared access policy.
+    Policy,
+}
+
+/// Why somebody was not let in.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    /// No credential came.
+    #[error("Authorization header missing")]
+    Missing,
+    /// The token cannot be read.
+    #[error("{0}")]
+    Malformed(#[from] sas::InvalidToken),
+    /// The token, or the caller, names a hub that is not here.
+    #[error("token is for host {0:?}, which is not this hub")]
+    Hub(String),
+    /// The hub has no such device or module.
+    #[error("hub does not contain the device {0}")]
+    UnknownIdentity(IdentityId),
+    /// The hub has no such policy.
+    #[error("hub has no shared access policy {0:?}")]
+    UnknownPolicy(String),
+    /// A service call came with a token of no policy.
+    #[error("token names no shared access policy")]
+    NoPolicy,
+    /// The token is for something else.
+    #[error("token is for {0:?}, which does not cover what was asked for")]
+    Scope(String),
+    /// The signature was made with another key.
+    #[error("signature does not match a key of {0}")]
+    Signature(String),
+    /// The token has ended.
+    #[error("token expired at {0}")]
+    Expired(Timestamp),
+    /// The identity authenticates in another way.
+    #[error("device {0} does not authenticate with symmetric keys")]
+    WrongMethod(IdentityId),
+    /// The credential is good but the device is disabled.
+    #[error("device {0} is disabled")]
+    Disabled(IdentityId),
+    /// The policy does not allow this.
+    #[error("authorization rule {policy:?} does not allow access for {right:?}")]
+    MissingRight {
+        /// The policy of the token.
+        policy: String,
+        /// What it would have needed.
+        right: AccessRight,
+    },
+}
+
+impl DevicePrincipal {
+    /// The device or module.
+    pub fn id(&self) -> &IdentityId {
+        &self.id
+    }
+
+    /// Which identity of that name.
+    pub fn generation(&self) -> GenerationId {
+        self.generation
+    }
+
+    /// How it authenticated.
+    pub fn method(&self) -> AuthMethod {
+        self.method
+    }
+
+    /// When a connection of this principal must end, if its credential does.
+    pub fn connection_ends(&self) -> Option<Timestamp> {
+        self.connection_ends
+    }
+}
+
+impl ServicePrincipal {
+    /// Fails unless the policy has `right`.
+    ///
+    /// # Errors
+    ///
+    /// Names the policy and the right.
+    pub fn require(&self, right: AccessRight) -> Result<(), Refusal> {
+        if self.rights.contains(right) {
+            return Ok(());
+        }
+        Err(Refusal::MissingRight { policy: self.policy.clone(), right })
+    }
+}
+
+/// Checks the token of a device or module against its identity and the hub's policies.
+pub(crate) fn device(
+    token: &SasToken,
+    id: &IdentityId,
+    identity: Option<&DeviceIdentity>,
+    policies: &[SharedAccessPolicy],
+    now: Timestamp,
+) -> Result<DevicePrincipal, Refusal> {
+    let identity = identity.ok_or_else(|| Refusal::UnknownIdentity(id.clone()))?;
+    let path = resource_path(id);
+    let method = match token.policy() {
+        Some(name) => {
+            let policy = find(policies, name)?;
+            check_right(policy, AccessRight::DeviceConnect)?;
+            check_scope(token, token.resource().covers(&path) || token.resource().is_within(&path))?;
+            check_policy_key(token, policy)?;
+            AuthMethod::Policy
+        }
+        None => {
+            let Authentication::Sas(keys) = &identity.authentication else {
+                return Err(Refusal::WrongMethod(id.clone()));
+            };
+            check_scope(token, token.resource().is_within(&path))?;
+            if !token.is_signed_with(&keys.primary) && !token.is_signed_with(&keys.secondary) {
+                return Err(Refusal::Signature(format!("device {id}")));
+            }
+            AuthMethod::DeviceKey
+        }
+    };
+    check_expiry(token, now)?;
+    if identity.status == Status::Disabled {
+        return Err(Refusal::Disabled(id.clone()));
+    }
+    Ok(DevicePrincipal {
+        id: id.clone(),
+        generation: identity.generation,
+        method,
+        connection_ends: Some(token.expiry().after(limits::TOKEN_EXPIRY_GRACE)),
+    })
+}
+
+/// Checks the token of a back end that asks for the resource at `path`.
+pub(crate) fn service(
+    token: &SasToken,
+    path: &[&str],
+    policies: &[SharedAccessPolicy],
+    now: Timestamp,
+) -> Result<ServicePrincipal, Refusal> {
+    let policy = find(policies, token.policy().ok_or(Refusal::NoPolicy)?)?;
+    check_scope(token, token.resource().covers(path))?;
+    check_policy_key(token, policy)?;
+    check_expiry(token, now)?;
+    Ok(ServicePrincipal { policy: policy.name.clone(), rights: policy.rights })
+}
+
+fn resource_path(id: &IdentityId) -> Vec<&str> {
+    let mut path = vec!["devices", id.device.as_str()];
+    if let Some(module) = &id.module {
+        path.extend(["modules", module.as_str()]);
+    }
+    path
+}
+
+fn find<'a>(
+    policies: &'a [SharedAccessPolicy],
+    name: &str,
+) -> Result<&'a SharedAccessPolicy, Refusal> {
+    policies
+        .iter()
+        .find(|policy| policy.name == name)
+        .ok_or_else(|| Refusal::UnknownPolicy(name.to_owned()))
+}
+
+fn check_right(policy: &SharedAccessPolicy, right: AccessRight) -> Result<(), Refusal> {
+    if policy.rights.contains(right) {
+        return Ok(());
+    }
+    Err(Refusal::MissingRight { policy: policy.name.clone(), right })
+}
+
+fn check_scope(token: &SasToken, covers: bool) -> Result<(), Refusal> {
+    if covers { Ok(()) } else { Err(Refusal::Scope(token.resource().to_string())) }
+}
+
+fn check_policy_key(token: &SasToken, policy: &SharedAccessPolicy) -> Result<(), Refusal> {
+    if token.is_signed_with(&policy.primary) || token.is_signed_with(&policy.secondary) {
+        return Ok(());
+    }
+    Err(Refusal::Signature(format!("policy {}", policy.name)))
+}
+
+fn check_expiry(token: &SasToken, now: Timestamp) -> Result<(), Refusal> {
+    if now < token.expiry().after(limits::CLOCK_SKEW) {
+        return Ok(());
+    }
+    Err(Refusal::Expired(token.expiry()))
+}
+
+#[cfg(test)]
+mod tests;

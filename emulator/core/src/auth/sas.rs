@@ -230,6 +230,12 @@ impl Resource {
     }
 }
 
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("/"))
+    }
+}
+
 fn segments_agree(own: &[String], path: &[&str]) -> bool {
     own.iter().zip(path).enumerate().all(|(index, (own, other))| {
         if index % 2 == 0 { own.eq_ignore_ascii_case(other) } else { own == other }

@@ -1,0 +1,125 @@
+//! What can go wrong in a hub: one variant per error code of the service, carrying the facts.
+//!
+//! The number and the name belong to the service and stand here; how an error looks (an HTTP
+//! status, a closed connection, an AMQP condition) is for each edge to say.
+
+use crate::auth::Refusal;
+use crate::ids::{DeviceId, ETag, IdentityId, InvalidId};
+use crate::limits;
+
+/// The number and the name that the service gives an error.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ErrorCode {
+    /// The status code that HTTP would use, times 1000, plus a count.
+    pub number: u32,
+    /// The name that stands in bodies and headers.
+    pub name: &'static str,
+}
+
+/// An error that a caller of the hub can be told.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HubError {
+    /// Something in the request is not as it should be.
+    #[error("{0}")]
+    ArgumentInvalid(String),
+    /// Something in the request is missing.
+    #[error("{0}")]
+    ArgumentNull(String),
+    /// The api-version is missing or none.
+    #[error("api-version is {0:?}, expected a date such as \"2021-04-12\"")]
+    InvalidProtocolVersion(String),
+    /// A device scope names no edge device.
+    #[error("device scope {0:?} names no edge device of this hub")]
+    InvalidDeviceScope(String),
+    /// The caller may not do this.
+    #[error("{0}")]
+    Unauthorized(Refusal),
+    /// A section of a twin would grow past its limit.
+    #[error("'{section}' size should be less than {max} bytes.")]
+    TwinTooLarge {
+        /// The section, as the service spells it.
+        section: &'static str,
+        /// How much it may hold.
+        max: usize,
+    },
+    /// There is no such device.
+    #[error("{0}")]
+    DeviceNotFound(DeviceId),
+    /// The device has no such module.
+    #[error("{0}")]
+    ModuleNotFound(IdentityId),
+    /// A device of that name exists already.
+    #[error("A device with ID '{0}' is already registered.")]
+    DeviceAlreadyExists(DeviceId),
+    /// Others changed the same record faster than this change could be applied.
+    #[error("Conflict")]
+    Conflict(IdentityId),
+    /// The identity has another version than the caller demands.
+    #[error("Precondition failed: Device version did not match, existing etag:{existing} expected etag:{expected}")]
+    DeviceVersionMismatch {
+        /// What it has.
+        existing: ETag,
+        /// What was demanded.
+        expected: ETag,
+    },
+    /// The twin has another version than the caller demands.
+    #[error("ETag mismatch for device ID '{0}'")]
+    TwinVersionMismatch(IdentityId),
+    /// The reported properties have another version than the device demands.
+    #[error("reported properties have version {existing}, expected {expected}")]
+    ReportedVersionMismatch {
+        /// What they have.
+        existing: u64,
+        /// What was demanded.
+        expected: u64,
+    },
+    /// A message is too large.
+    #[error("message has {bytes} bytes, expected at most {max}", max = limits::EVENT_BYTES)]
+    MessageTooLarge {
+        /// How large it is: body and properties.
+        bytes: usize,
+    },
+    /// The records cannot be reached.
+    #[error("{0}")]
+    ServiceUnavailable(String),
+}
+
+impl HubError {
+    /// The code that the service gives this error.
+    pub fn code(&self) -> ErrorCode {
+        let (number, name) = match self {
+            Self::ArgumentInvalid(_) => (400_004, "ArgumentInvalid"),
+            Self::ArgumentNull(_) => (400_005, "ArgumentNull"),
+            Self::InvalidProtocolVersion(_) => (400_001, "InvalidProtocolVersion"),
+            Self::InvalidDeviceScope(_) => (400_028, "InvalidDeviceScope"),
+            Self::Unauthorized(Refusal::MissingRight { .. }) => (401_003, "IotHubUnauthorized"),
+            Self::Unauthorized(_) => (401_002, "IotHubUnauthorizedAccess"),
+            Self::TwinTooLarge { .. } => (403_100, "DeviceModelMaxPropertiesExceeded"),
+            Self::DeviceNotFound(_) => (404_001, "DeviceNotFound"),
+            Self::ModuleNotFound(_) => (404_010, "ModuleNotFound"),
+            Self::DeviceAlreadyExists(_) => (409_001, "DeviceAlreadyExists"),
+            Self::Conflict(_) => (409_002, "LinkCreationConflict"),
+            Self::DeviceVersionMismatch { .. }
+            | Self::TwinVersionMismatch(_)
+            | Self::ReportedVersionMismatch { .. } => (412_001, "PreconditionFailed"),
+            Self::MessageTooLarge { .. } => (413_001, "MessageTooLarge"),
+            Self::ServiceUnavailable(_) => (503_001, "ServiceUnavailable"),
+        };
+        ErrorCode { number, name }
+    }
+
+    /// That the record of `id` is not there: a device's or a module's.
+    pub fn not_found(id: &IdentityId) -> Self {
+        match id.module {
+            None => Self::DeviceNotFound(id.device.clone()),
+            Some(_) => Self::ModuleNotFound(id.clone()),
+        }
+    }
+}
+
+impl From<InvalidId> for HubError {
+    fn from(why: InvalidId) -> Self {
+        Self::ArgumentInvalid(why.to_string())
+    }
+}

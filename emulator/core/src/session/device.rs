@@ -1,0 +1,190 @@
+//! What a connected device or module may do.
+
+use std::sync::Arc;
+
+use super::downlink::{CloseReason, DownlinkReceiver};
+use super::presence::{Activity, Arrival, ConnectionId};
+use super::subscriptions::{Assurance, Channel};
+use crate::auth::{DevicePrincipal, Refusal};
+use crate::error::HubError;
+use crate::event::{Event, Message, partition_of};
+use crate::hub::Hub;
+use crate::ids::IdentityId;
+use crate::limits;
+use crate::registry::identity::Status;
+use crate::store::Record;
+use crate::time::Timestamp;
+use crate::twin::{Dialect, Document, Twin};
+
+/// How a device connects.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Connect {
+    /// Whether its subscriptions outlive the connection.
+    pub persistent: bool,
+    /// The IoT Plug and Play model that it announces.
+    pub model_id: Option<String>,
+}
+
+/// A device that is connected.
+pub struct Connected {
+    /// What it may do.
+    pub session: DeviceSession,
+    /// What the hub has for it.
+    pub receiver: DownlinkReceiver,
+    /// Whether subscriptions of an earlier connection came back.
+    pub resumed: bool,
+}
+
+/// The connection of a device or module, seen from the hub. Dropping it is the disconnect.
+#[derive(Debug)]
+pub struct DeviceSession {
+    hub: Hub,
+    principal: DevicePrincipal,
+    connection: ConnectionId,
+    model_id: Option<String>,
+    activity: Arc<Activity>,
+}
+
+impl DeviceSession {
+    /// Connects a device; a connection that it had before is closed.
+    pub(crate) async fn open(
+        hub: Hub,
+        principal: DevicePrincipal,
+        connect: Connect,
+    ) -> Result<Connected, HubError> {
+        let Arrival { connection, receiver, activity, resumed } = hub.presences().connect(
+            principal.id(),
+            principal.generation(),
+            connect.persistent,
+            hub.now(),
+        );
+        let session =
+            Self { hub, principal, connection, model_id: connect.model_id, activity };
+        // The identity may have changed between the check of the credential and the line above,
+        // when there was no connection yet that its commit could have closed.
+        session.check_identity().await?;
+        Ok(Connected { session, receiver, resumed })
+    }
+
+    /// Who is connected.
+    pub fn id(&self) -> &IdentityId {
+        self.principal.id()
+    }
+
+    /// Returns when the credential of this connection, grace included, has ended.
+    pub async fn expired(&self) {
+        match self.principal.connection_ends() {
+            Some(end) => self.hub.clock().sleep_until(end).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Listens to a channel.
+    pub fn subscribe(&self, channel: Channel, assurance: Assurance) {
+        self.hub.presences().subscribe(self.id(), self.connection, |subscriptions| {
+            subscriptions.insert(channel, assurance);
+        });
+    }
+
+    /// Stops listening to a channel.
+    pub fn unsubscribe(&self, channel: Channel) {
+        self.hub.presences().subscribe(self.id(), self.connection, |subscriptions| {
+            subscriptions.remove(channel);
+        });
+    }
+
+    /// Whether the device listens to a channel.
+    pub fn listens_to(&self, channel: Channel) -> Option<Assurance> {
+        self.hub.presences().subscription(self.id(), channel)
+    }
+
+    /// Notes that the device was heard of.
+    pub fn heard(&self) {
+        self.activity.note(self.hub.now());
+    }
+
+    /// Takes an event; it is kept when this returns.
+    ///
+    /// # Errors
+    ///
+    /// The message is too large, or the log cannot be reached.
+    pub async fn send_event(&self, message: Message) -> Result<(), HubError> {
+        self.heard();
+        let bytes = message.size();
+        if bytes > limits::EVENT_BYTES {
+            return Err(HubError::MessageTooLarge { bytes });
+        }
+        let event = Event {
+            message,
+            sender: self.id().clone(),
+            generation: self.principal.generation(),
+            auth_method: self.principal.method(),
+            enqueued: self.hub.now(),
+            model_id: self.model_id.clone(),
+        };
+        let log = self.hub.events();
+        log.append(partition_of(self.id(), log.partitions()), event).await?;
+        Ok(())
+    }
+
+    /// Reads the twin.
+    ///
+    /// # Errors
+    ///
+    /// The identity is gone, or the records cannot be reached.
+    pub async fn twin(&self) -> Result<Twin, HubError> {
+        self.heard();
+        let record = self.hub.record(self.id()).await?;
+        Ok(record.record.twin.clone())
+    }
+
+    /// Changes the reported properties and returns the version of that section.
+    ///
+    /// # Errors
+    ///
+    /// The patch breaks a rule of twins, the section does not have the `expected` version, the
+    /// identity is gone, or the records cannot be reached.
+    pub async fn patch_reported(
+        &self,
+        patch: &Document,
+        expected: Option<u64>,
+        dialect: Dialect,
+    ) -> Result<u64, HubError> {
+        self.heard();
+        let changed = self
+            .hub
+            .change(self.id(), |record, now| {
+                let twin = record.twin.reported(patch, expected, dialect, now)?;
+                Ok((Record { identity: record.identity.clone(), twin }, Vec::new()))
+            })
+            .await?;
+        Ok(changed.twin.reported.version)
+    }
+
+    async fn check_identity(&self) -> Result<(), HubError> {
+        let gone = || HubError::Unauthorized(Refusal::UnknownIdentity(self.id().clone()));
+        let current = self.hub.record(self.id()).await.map_err(|error| match error {
+            HubError::DeviceNotFound(_) | HubError::ModuleNotFound(_) => gone(),
+            error => error,
+        })?;
+        let identity = &current.record.identity;
+        if identity.generation != self.principal.generation() {
+            self.hub.presences().close(self.id(), CloseReason::Deleted);
+            return Err(gone());
+        }
+        if identity.status == Status::Disabled {
+            return Err(HubError::Unauthorized(Refusal::Disabled(self.id().clone())));
+        }
+        Ok(())
+    }
+
+    fn now(&self) -> Timestamp {
+        self.hub.now()
+    }
+}
+
+impl Drop for DeviceSession {
+    fn drop(&mut self) {
+        self.hub.presences().disconnect(self.principal.id(), self.connection, self.now());
+    }
+}

@@ -1,0 +1,113 @@
+//! What the hub has for a connected device, on its way to the edge that serves it.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+
+use crate::limits;
+use crate::twin::DesiredPatch;
+
+/// Something that an edge must deliver.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Downlink {
+    /// The desired properties changed, and the device listens to that.
+    DesiredPatch(Arc<DesiredPatch>),
+    /// Close the connection. Nothing follows.
+    Close(CloseReason),
+}
+
+/// Why the hub ends a connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum CloseReason {
+    /// The same device connected again.
+    TakenOver,
+    /// The identity was deleted.
+    Deleted,
+    /// The identity was disabled.
+    Disabled,
+    /// More piled up than the connection took.
+    Backlog,
+    /// The session behind this receiver is gone.
+    SessionEnded,
+}
+
+/// The hub's end of a connection.
+#[derive(Debug)]
+pub(super) struct DownlinkSender {
+    queue: mpsc::Sender<Downlink>,
+    close: watch::Sender<Option<CloseReason>>,
+}
+
+/// The edge's end of a connection. Bounded: what does not fit closes the connection.
+#[derive(Debug)]
+pub struct DownlinkReceiver {
+    queue: mpsc::Receiver<Downlink>,
+    /// Beside the queue, so that a full queue cannot hold a close back.
+    close: watch::Receiver<Option<CloseReason>>,
+}
+
+pub(super) fn channel() -> (DownlinkSender, DownlinkReceiver) {
+    let (queue_in, queue_out) = mpsc::channel(limits::DOWNLINK_QUEUE);
+    let (close_in, close_out) = watch::channel(None);
+    (
+        DownlinkSender { queue: queue_in, close: close_in },
+        DownlinkReceiver { queue: queue_out, close: close_out },
+    )
+}
+
+impl DownlinkSender {
+    pub(super) fn send(&self, downlink: Downlink) {
+        if self.queue.try_send(downlink).is_err() {
+            self.close(CloseReason::Backlog);
+        }
+    }
+
+    /// The first reason stands.
+    pub(super) fn close(&self, reason: CloseReason) {
+        self.close.send_if_modified(|close| close.replace(close.unwrap_or(reason)).is_none());
+    }
+}
+
+impl DownlinkReceiver {
+    /// The next thing to deliver. Safe to drop and call again.
+    pub async fn next(&mut self) -> Downlink {
+        let closing = self.close.wait_for(Option::is_some);
+        tokio::select! {
+            biased;
+            closed = closing => {
+                let reason = closed.ok().and_then(|reason| *reason);
+                Downlink::Close(reason.unwrap_or(CloseReason::SessionEnded))
+            }
+            next = self.queue.recv() => next.unwrap_or(Downlink::Close(CloseReason::SessionEnded)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::twin::Document;
+
+    fn patch(version: u64) -> Downlink {
+        Downlink::DesiredPatch(Arc::new(DesiredPatch { patch: Document::new(), version }))
+    }
+
+    #[tokio::test]
+    async fn what_is_sent_arrives_in_order() {
+        let (sender, mut receiver) = channel();
+        sender.send(patch(2));
+        sender.send(patch(3));
+        assert_eq!(receiver.next().await, patch(2));
+        assert_eq!(receiver.next().await, patch(3));
+    }
+
+    #[tokio::test]
+    async fn a_backlog_closes_the_connection_and_the_first_reason_stands() {
+        let (sender, mut receiver) = channel();
+        for version in 0..=limits::DOWNLINK_QUEUE as u64 {
+            sender.send(patch(version));
+        }
+        sender.close(CloseReason::TakenOver);
+        assert_eq!(receiver.next().await, Downlink::Close(CloseReason::Backlog));
+    }
+}

@@ -1,0 +1,15 @@
+//! What a role may do in a hub: a device through [`DeviceSession`], a back end through
+//! [`ServiceSession`]. What a role may not do does not compile.
+
+mod device;
+mod downlink;
+mod presence;
+mod service;
+mod subscriptions;
+
+pub use device::{Connect, Connected, DeviceSession};
+pub use downlink::{CloseReason, Downlink, DownlinkReceiver};
+pub(crate) use presence::Presences;
+pub use presence::ConnectionState;
+pub use service::{DeviceView, RegistryStatistics, ServiceSession, TwinView};
+pub use subscriptions::{Assurance, Channel, Subscriptions};

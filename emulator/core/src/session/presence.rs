@@ -1,0 +1,213 @@
+//! Who is connected, and what each device listens to.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dashmap::DashMap;
+
+use super::downlink::{self, CloseReason, Downlink, DownlinkReceiver, DownlinkSender};
+use super::subscriptions::{Assurance, Channel, Subscriptions};
+use crate::ids::{GenerationId, IdentityId};
+use crate::store::{Effect, Watcher};
+use crate::time::Timestamp;
+
+/// Tells the connections of one device apart.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct ConnectionId(u64);
+
+/// What the registry shows of a device's connection.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct ConnectionState {
+    /// Whether it is connected now.
+    pub connected: bool,
+    /// When that changed last.
+    pub updated: Timestamp,
+    /// When the device was last heard of.
+    pub last_activity: Timestamp,
+}
+
+/// Everybody who is, or was, connected. Locks are per shard and held for a few statements; nothing
+/// here waits or calls the store, so that the store may call in while it commits.
+#[derive(Debug, Default)]
+pub(crate) struct Presences {
+    by_id: DashMap<IdentityId, Presence>,
+    last_connection: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Presence {
+    generation: GenerationId,
+    /// The live connection.
+    connection: Option<(ConnectionId, DownlinkSender)>,
+    /// Kept between connections if the session is persistent.
+    subscriptions: Subscriptions,
+    persistent: bool,
+    changed: Timestamp,
+    activity: Arc<Activity>,
+}
+
+/// When a device was last heard of; shared with its session, which notes it without a lock.
+#[derive(Debug, Default)]
+pub(super) struct Activity(AtomicU64);
+
+impl Activity {
+    pub(super) fn note(&self, now: Timestamp) {
+        self.0.store(now.ticks(), Ordering::Relaxed);
+    }
+
+    fn last(&self) -> Timestamp {
+        Timestamp::from_ticks(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// What a new connection gets.
+pub(super) struct Arrival {
+    pub(super) connection: ConnectionId,
+    pub(super) receiver: DownlinkReceiver,
+    pub(super) activity: Arc<Activity>,
+    /// Whether subscriptions of an earlier connection came back.
+    pub(super) resumed: bool,
+}
+
+impl Presences {
+    /// Connects, and closes whatever connection there was.
+    pub(super) fn connect(
+        &self,
+        id: &IdentityId,
+        generation: GenerationId,
+        persistent: bool,
+        now: Timestamp,
+    ) -> Arrival {
+        let connection = ConnectionId(self.last_connection.fetch_add(1, Ordering::Relaxed) + 1);
+        let (sender, receiver) = downlink::channel();
+        let mut presence = self.by_id.entry(id.clone()).or_insert_with(|| Presence::new(generation));
+        if presence.generation != generation {
+            // A device of the same name that has been deleted since.
+            presence.close(CloseReason::Deleted);
+            *presence = Presence::new(generation);
+        }
+        presence.close(CloseReason::TakenOver);
+        if !persistent {
+            presence.subscriptions = Subscriptions::default();
+        }
+        presence.persistent = persistent;
+        presence.connection = Some((connection, sender));
+        presence.changed = now;
+        presence.activity.note(now);
+        Arrival {
+            connection,
+            receiver,
+            activity: presence.activity.clone(),
+            resumed: !presence.subscriptions.is_empty(),
+        }
+    }
+
+    /// Ends a connection, unless another has taken its place.
+    pub(super) fn disconnect(&self, id: &IdentityId, connection: ConnectionId, now: Timestamp) {
+        let Some(mut presence) = self.by_id.get_mut(id) else { return };
+        if !presence.is(connection) {
+            return;
+        }
+        presence.connection = None;
+        presence.changed = now;
+        if !presence.persistent {
+            presence.subscriptions = Subscriptions::default();
+        }
+    }
+
+    /// Changes what a connection listens to, unless another has taken its place.
+    pub(super) fn subscribe(
+        &self,
+        id: &IdentityId,
+        connection: ConnectionId,
+        change: impl FnOnce(&mut Subscriptions),
+    ) {
+        if let Some(mut presence) = self.by_id.get_mut(id)
+            && presence.is(connection)
+        {
+            change(&mut presence.subscriptions);
+        }
+    }
+
+    /// Whether a device listens to `channel`.
+    pub(super) fn subscription(&self, id: &IdentityId, channel: Channel) -> Option<Assurance> {
+        self.by_id.get(id)?.subscriptions.get(channel)
+    }
+
+    /// What the registry shows.
+    pub(super) fn state(&self, id: &IdentityId, generation: GenerationId) -> ConnectionState {
+        match self.by_id.get(id) {
+            Some(presence) if presence.generation == generation => ConnectionState {
+                connected: presence.connection.is_some(),
+                updated: presence.changed,
+                last_activity: presence.activity.last(),
+            },
+            _ => ConnectionState::default(),
+        }
+    }
+
+    /// How many are connected.
+    pub(super) fn connected(&self) -> usize {
+        self.by_id.iter().filter(|presence| presence.connection.is_some()).count()
+    }
+
+    /// Closes a connection for another reason than a commit.
+    pub(super) fn close(&self, id: &IdentityId, reason: CloseReason) {
+        if let Some(presence) = self.by_id.get(id) {
+            presence.close(reason);
+        }
+    }
+}
+
+impl Watcher for Presences {
+    fn committed(&self, id: &IdentityId, effects: &[Effect]) {
+        for effect in effects {
+            match effect {
+                Effect::DesiredChanged(patch) => {
+                    if let Some(presence) = self.by_id.get(id) {
+                        presence.notify(Channel::DesiredProperties, || {
+                            Downlink::DesiredPatch(patch.clone())
+                        });
+                    }
+                }
+                Effect::Disabled => self.close(id, CloseReason::Disabled),
+                Effect::Deleted => {
+                    if let Some((_, presence)) = self.by_id.remove(id) {
+                        presence.close(CloseReason::Deleted);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Presence {
+    fn new(generation: GenerationId) -> Self {
+        Self {
+            generation,
+            connection: None,
+            subscriptions: Subscriptions::default(),
+            persistent: false,
+            changed: Timestamp::NEVER,
+            activity: Arc::default(),
+        }
+    }
+
+    fn is(&self, connection: ConnectionId) -> bool {
+        self.connection.as_ref().is_some_and(|(live, _)| *live == connection)
+    }
+
+    fn close(&self, reason: CloseReason) {
+        if let Some((_, sender)) = &self.connection {
+            sender.close(reason);
+        }
+    }
+
+    fn notify(&self, channel: Channel, downlink: impl FnOnce() -> Downlink) {
+        if let Some((_, sender)) = &self.connection
+            && self.subscriptions.get(channel).is_some()
+        {
+            sender.send(downlink());
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! What a back end may do. Each method demands the access right that the service documents for it.
+
+use std::sync::Arc;
+
+use super::presence::ConnectionState;
+use crate::auth::ServicePrincipal;
+use crate::auth::policy::AccessRight;
+use crate::error::HubError;
+use crate::hub::Hub;
+use crate::ids::{DeviceId, IdentityId, Precondition};
+use crate::limits;
+use crate::registry::{self, identity::IdentityDraft, identity::Status};
+use crate::store::{Change, Effect, Record, StoreError};
+use crate::twin::{self, Dialect, TwinPatch, TwinReplacement};
+
+/// A back end at work.
+#[derive(Debug)]
+pub struct ServiceSession {
+    hub: Hub,
+    principal: ServicePrincipal,
+}
+
+/// A device as the registry shows it.
+#[derive(Clone, Debug)]
+pub struct DeviceView {
+    /// What is stored.
+    pub record: Arc<Record>,
+    /// What is going on.
+    pub connection: ConnectionState,
+}
+
+/// A twin as the service sees it.
+#[derive(Clone, Debug)]
+pub struct TwinView {
+    /// Whose it is.
+    pub id: IdentityId,
+    /// What is stored.
+    pub record: Arc<Record>,
+    /// What is going on.
+    pub connection: ConnectionState,
+}
+
+/// How many devices there are.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct RegistryStatistics {
+    /// Devices that may connect.
+    pub enabled: usize,
+    /// Devices that may not.
+    pub disabled: usize,
+}
+
+impl ServiceSession {
+    pub(crate) fn open(hub: Hub, principal: ServicePrincipal) -> Self {
+        Self { hub, principal }
+    }
+
+    /// A device of the registry.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or the caller may not read the registry.
+    pub async fn device(&self, id: &DeviceId) -> Result<DeviceView, HubError> {
+        self.require(AccessRight::RegistryRead)?;
+        let id = IdentityId::from(id.clone());
+        let current = self.hub.record(&id).await?;
+        Ok(self.device_view(&id, current.record))
+    }
+
+    /// Devices of the registry, at most `top`, ordered by name.
+    ///
+    /// # Errors
+    ///
+    /// The caller may not read the registry.
+    pub async fn devices(&self, top: usize) -> Result<Vec<DeviceView>, HubError> {
+        self.require(AccessRight::RegistryRead)?;
+        let mut records = self.hub.records().all().await?;
+        records.sort_unstable_by(|one, other| one.identity.id.cmp(&other.identity.id));
+        records.truncate(top.min(limits::DEVICE_LIST));
+        Ok(records
+            .into_iter()
+            .map(|record| {
+                let id = IdentityId::from(record.identity.id.clone());
+                self.device_view(&id, record)
+            })
+            .collect())
+    }
+
+    /// Creates a device, or updates it where the precondition says that there is one.
+    ///
+    /// # Errors
+    ///
+    /// The draft breaks a rule, the precondition does not hold, or the caller may not write.
+    pub async fn put_device(
+        &self,
+        id: &DeviceId,
+        draft: &IdentityDraft,
+        precondition: &Precondition,
+    ) -> Result<DeviceView, HubError> {
+        self.require(AccessRight::RegistryWrite)?;
+        self.check_scopes(draft).await?;
+        let record = match precondition {
+            Precondition::None => self.create_device(id, draft).await?,
+            _ => self.update_device(id, draft, precondition).await?,
+        };
+        Ok(self.device_view(&id.clone().into(), record))
+    }
+
+    /// Deletes a device, its twin and whatever waits for it; ends its connection.
+    ///
+    /// # Errors
+    ///
+    /// There is none, the precondition does not hold, or the caller may not write.
+    pub async fn delete_device(
+        &self,
+        id: &DeviceId,
+        precondition: &Precondition,
+    ) -> Result<(), HubError> {
+        self.require(AccessRight::RegistryWrite)?;
+        let id = IdentityId::from(id.clone());
+        for _ in 0..limits::COMMIT_ATTEMPTS {
+            let current = self.hub.record(&id).await?;
+            registry::check_version(&current.record.identity, precondition)?;
+            let change = Change {
+                id: id.clone(),
+                expected: Some(current.revision),
+                record: None,
+                effects: vec![Effect::Deleted],
+            };
+            match self.hub.records().commit(change).await {
+                Err(StoreError::Conflict) => {}
+                other => return Ok(other.map(drop)?),
+            }
+        }
+        Err(HubError::Conflict(id))
+    }
+
+    /// A twin.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or the caller may not connect as a service.
+    pub async fn twin(&self, id: &IdentityId) -> Result<TwinView, HubError> {
+        self.require(AccessRight::ServiceConnect)?;
+        let current = self.hub.record(id).await?;
+        Ok(self.twin_view(id, current.record))
+    }
+
+    /// Merges into the tags and desired properties of a twin.
+    ///
+    /// # Errors
+    ///
+    /// The patch breaks a rule of twins, the precondition does not hold, there is no such twin, or
+    /// the caller may not connect as a service.
+    pub async fn patch_twin(
+        &self,
+        id: &IdentityId,
+        patch: &TwinPatch,
+        dialect: Dialect,
+        precondition: &Precondition,
+    ) -> Result<TwinView, HubError> {
+        self.require(AccessRight::ServiceConnect)?;
+        let change = |record: &Record, now| {
+            twin::check_version(id, &record.twin, precondition)?;
+            let (twin, effects) = record.twin.patched(patch, dialect, now)?;
+            Ok((Record { identity: record.identity.clone(), twin }, effects))
+        };
+        let record = self.hub.change(id, change).await?;
+        Ok(self.twin_view(id, record))
+    }
+
+    /// Replaces the tags and desired properties of a twin.
+    ///
+    /// # Errors
+    ///
+    /// As [`ServiceSession::patch_twin`].
+    pub async fn replace_twin(
+        &self,
+        id: &IdentityId,
+        content: &TwinReplacement,
+        dialect: Dialect,
+        precondition: &Precondition,
+    ) -> Result<TwinView, HubError> {
+        self.require(AccessRight::ServiceConnect)?;
+        let change = |record: &Record, now| {
+            twin::check_version(id, &record.twin, precondition)?;
+            let (twin, effects) = record.twin.replaced(content.clone(), dialect, now)?;
+            Ok((Record { identity: record.identity.clone(), twin }, effects))
+        };
+        let record = self.hub.change(id, change).await?;
+        Ok(self.twin_view(id, record))
+    }
+
+    /// How many devices there are.
+    ///
+    /// # Errors
+    ///
+    /// The caller may not read the registry.
+    pub async fn registry_statistics(&self) -> Result<RegistryStatistics, HubError> {
+        self.require(AccessRight::RegistryRead)?;
+        let mut statistics = RegistryStatistics::default();
+        for record in self.hub.records().all().await? {
+            match record.identity.status {
+                Status::Enabled => statistics.enabled += 1,
+                Status::Disabled => statistics.disabled += 1,
+            }
+        }
+        Ok(statistics)
+    }
+
+    /// How many devices are connected.
+    ///
+    /// # Errors
+    ///
+    /// The caller may not read the registry.
+    pub fn connected_devices(&self) -> Result<usize, HubError> {
+        self.require(AccessRight::RegistryRead)?;
+        Ok(self.hub.presences().connected())
+    }
+
+    async fn create_device(
+        &self,
+        id: &DeviceId,
+        draft: &IdentityDraft,
+    ) -> Result<Arc<Record>, HubError> {
+        let record = registry::create(id, draft, self.hub.now(), self.hub.random())?;
+        let record = Arc::new(record);
+        let change = Change {
+            id: id.clone().into(),
+            expected: None,
+            record: Some(record.clone()),
+            effects: Vec::new(),
+        };
+        match self.hub.records().commit(change).await {
+            Ok(_) => Ok(record),
+            Err(StoreError::Conflict) => Err(HubError::DeviceAlreadyExists(id.clone())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn update_device(
+        &self,
+        id: &DeviceId,
+        draft: &IdentityDraft,
+        precondition: &Precondition,
+    ) -> Result<Arc<Record>, HubError> {
+        let change = |record: &Record, now| {
+            let updated =
+                registry::update(record, draft, precondition, now, self.hub.random())?;
+            let disabled = updated.identity.status == Status::Disabled;
+            Ok((updated, if disabled { vec![Effect::Disabled] } else { Vec::new() }))
+        };
+        self.hub.change(&id.clone().into(), change).await
+    }
+
+    /// A scope must be one that an edge device of this hub defines.
+    async fn check_scopes(&self, draft: &IdentityDraft) -> Result<(), HubError> {
+        // An edge device's own scope comes back with its document and is not the caller's to set.
+        let own = draft.device_scope.iter().filter(|_| !draft.iot_edge);
+        for scope in own.chain(&draft.parent_scopes) {
+            let unknown = || HubError::InvalidDeviceScope(scope.clone());
+            let id = registry::scope_device(scope).ok_or_else(unknown)?;
+            let parent = self.hub.records().get(&id.into()).await?.ok_or_else(unknown)?;
+            if !parent.record.identity.iot_edge
+                || parent.record.identity.device_scope.as_ref() != Some(scope)
+            {
+                return Err(unknown());
+            }
+        }
+        Ok(())
+    }
+
+    fn require(&self, right: AccessRight) -> Result<(), HubError> {
+        self.principal.require(right).map_err(HubError::Unauthorized)
+    }
+
+    fn device_view(&self, id: &IdentityId, record: Arc<Record>) -> DeviceView {
+        let connection = self.hub.presences().state(id, record.identity.generation);
+        DeviceView { record, connection }
+    }
+
+    fn twin_view(&self, id: &IdentityId, record: Arc<Record>) -> TwinView {
+        let connection = self.hub.presences().state(id, record.identity.generation);
+        TwinView { id: id.clone(), record, connection }
+    }
+}
