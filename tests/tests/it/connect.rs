@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use iothub_core::auth::sas;
 use iothub_tests::mqtt::{
-    ACCEPTED, BAD_VERSION, Connect, NOT_AUTHORIZED, PINGREQ, PINGRESP, UNAVAILABLE, packet, publish,
-    publish_with, text,
+    ACCEPTED, BAD_VERSION, Connect, NOT_AUTHORIZED, PINGREQ, PINGRESP, UNAVAILABLE, packet,
+    publish, publish_with, text,
 };
 use iothub_tests::{FAR_FUTURE, Hub, key};
 

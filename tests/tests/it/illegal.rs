@@ -75,7 +75,10 @@ fn other_packets_that_close() {
         ("garbage", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec()),
         ("a short PUBACK", vec![0x40, 1, 0]),
         ("PINGREQ with flags", vec![0xC1, 0]),
-        ("SUBSCRIBE with flags 0", packet(0x80, &[&[0, 1][..], &text("$iothub/twin/res/#"), &[0]].concat())),
+        (
+            "SUBSCRIBE with flags 0",
+            packet(0x80, &[&[0, 1][..], &text("$iothub/twin/res/#"), &[0]].concat()),
+        ),
     ];
     for (what, bytes) in table {
         closes(&hub, &device, what, &bytes);

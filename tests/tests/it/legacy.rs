@@ -29,7 +29,8 @@ fn report_for(payload: &str) -> String {
 
 /// CONNECT as that SDK sends it: old api-version, `sr` not encoded, session kept, 240 seconds.
 fn connect(device: &Device) -> Connect {
-    let client_type = "DeviceClientType=python%2f1.4.6%20iothubclient%2f1.2.12%20(native%3b%20Linux%3b%20x86_64)";
+    let client_type =
+        "DeviceClientType=python%2f1.4.6%20iothubclient%2f1.2.12%20(native%3b%20Linux%3b%20x86_64)";
     let user_name = format!("{}&{client_type}", device.user_name_of(API_VERSION));
     let token = sas::sign(&device.resource(), FAR_FUTURE, None, &key(1));
     Connect::new(&device.id, &user_name, &token).persistent().keep_alive(240)

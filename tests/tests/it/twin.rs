@@ -70,7 +70,8 @@ fn a_report_merges_and_null_deletes() {
     report(&mut connection, r#"{"a":{"b":null},"e":null,"f":true}"#, 3);
     report(&mut connection, r#"{"a":"scalar"}"#, 4);
     report(&mut connection, r#"{"a":{"object":{}}}"#, 5);
-    let expected = r#"{"desired":{"$version":1},"reported":{"a":{"object":{}},"f":true,"$version":5}}"#;
+    let expected =
+        r#"{"desired":{"$version":1},"reported":{"a":{"object":{}},"f":true,"$version":5}}"#;
     assert_eq!(get(&mut connection), expected);
 }
 
@@ -133,7 +134,10 @@ fn answers_come_in_the_order_of_the_requests() {
         let topic = format!("$iothub/twin/res/204/?$rid=p{number}&$version={version}");
         connection.expect_publish(&topic);
         let twin = connection.expect_publish(&format!("$iothub/twin/res/200/?$rid=g{number}"));
-        assert!(twin.contains(&format!(r#""reported":{{"n":{number},"$version":{version}}}"#)), "{twin}");
+        assert!(
+            twin.contains(&format!(r#""reported":{{"n":{number},"$version":{version}}}"#)),
+            "{twin}"
+        );
     }
 }
 
@@ -211,7 +215,7 @@ fn limits_are_where_they_are_documented() {
 fn a_section_that_grows_too_large_is_forbidden() {
     let hub = Hub::start();
     let mut connection = hub.connect_twin(&hub.device("d1"));
-    // Seven properties of 4 + 4092 bytes leave 4096 of 32768: an eighth fits exactly.
+    // eight properties of 4 + 4092 bytes are 32768
     for number in 1..=8_u64 {
         let patch = format!(r#"{{"key{number}":"{}"}}"#, "v".repeat(4092));
         report(&mut connection, &patch, number + 1);
@@ -253,9 +257,15 @@ fn a_desired_change_arrives_as_it_was_sent() {
     let device = hub.device("d1");
     let mut connection = hub.connect_twin(&device);
     let table = [
-        (r#"{"configId":3,"sendFrequency":"5m"}"#, r#"{"configId":3,"sendFrequency":"5m","$version":2}"#),
+        (
+            r#"{"configId":3,"sendFrequency":"5m"}"#,
+            r#"{"configId":3,"sendFrequency":"5m","$version":2}"#,
+        ),
         // nulls are told, too
-        (r#"{"configId":null,"a":{"b":{"c":null}}}"#, r#"{"configId":null,"a":{"b":{"c":null}},"$version":3}"#),
+        (
+            r#"{"configId":null,"a":{"b":{"c":null}}}"#,
+            r#"{"configId":null,"a":{"b":{"c":null}},"$version":3}"#,
+        ),
         // a change to what is there already is a change
         (r#"{"sendFrequency":"5m"}"#, r#"{"sendFrequency":"5m","$version":4}"#),
     ];
