@@ -1,8 +1,10 @@
 //! A hub inside the test, behind plain blocking calls.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use iothub_core::auth::sas;
+use iothub_core::event::Event;
 use iothub_testkit::Emulator;
 use iothub_wire::connection_string::{ServiceConnectionString, encode};
 use serde_json::{Value, json};
@@ -12,7 +14,7 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use crate::mqtt::{ACCEPTED, Connect, Connection, subscribe};
+use crate::mqtt::{ACCEPTED, Connect, Connection, PATIENCE, subscribe};
 use crate::rest::Rest;
 use crate::{FAR_FUTURE, key};
 
@@ -125,6 +127,30 @@ impl Hub {
     pub fn desire(&self, device: &Device, desired: &str) -> Value {
         let body = format!(r#"{{"properties":{{"desired":{desired}}}}}"#);
         self.rest.patch(&format!("/twins/{}", encode(&device.id)), &body).expect(200).json()
+    }
+
+    /// Every message that the hub took from devices, those of one device in their order.
+    pub fn events(&self) -> Vec<Arc<Event>> {
+        let log = self.emulator.hub().events().clone();
+        let mut events = Vec::new();
+        for partition in 0..log.partitions() {
+            let read = self.runtime.block_on(log.read(partition, 0, usize::MAX)).unwrap();
+            events.extend(read.into_iter().map(|logged| logged.event));
+        }
+        events
+    }
+
+    /// Waits until the hub has taken so many messages, and gives them.
+    pub fn await_events(&self, count: usize) -> Vec<Arc<Event>> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let events = self.events();
+            if events.len() >= count {
+                return events;
+            }
+            assert!(Instant::now() < deadline, "{} messages came, expected {count}", events.len());
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Stops the hub gracefully and waits until it has.

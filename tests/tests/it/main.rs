@@ -6,6 +6,7 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::print_stdout,
     clippy::unwrap_used,
     reason = "what does not hold here must fail the test, at once and with its values"
 )]
@@ -13,8 +14,10 @@
 mod auth;
 mod connect;
 mod errors;
+mod events;
 mod illegal;
 mod legacy;
+mod policies;
 mod registry;
 mod service_twin;
 mod session;
