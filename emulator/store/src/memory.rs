@@ -109,7 +109,12 @@ impl MemoryEventLog {
         Ok(partition.first + partition.events.len() as u64 - 1)
     }
 
-    fn copy(&self, partition: usize, from: u64, max: usize) -> Result<Vec<LoggedEvent>, StoreError> {
+    fn copy(
+        &self,
+        partition: usize,
+        from: u64,
+        max: usize,
+    ) -> Result<Vec<LoggedEvent>, StoreError> {
         let partition = self.lock(partition)?;
         let skip = from.saturating_sub(partition.first);
         let numbered = (partition.first..).zip(&partition.events);
