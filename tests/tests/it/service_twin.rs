@@ -256,9 +256,11 @@ fn sections_have_their_limits() {
     }
     hub.rest
         .patch("/twins/d1", r#"{"properties":{"desired":{"k":1}}}"#)
-        .expect_error(400, "ArgumentInvalid");
+        .expect_error(403, "DeviceModelMaxPropertiesExceeded");
     patch(&hub, &json!({ "tags": { "key1": text, "key2": text } }));
-    hub.rest.patch("/twins/d1", r#"{"tags":{"k":1}}"#).expect_error(400, "ArgumentInvalid");
+    hub.rest
+        .patch("/twins/d1", r#"{"tags":{"k":1}}"#)
+        .expect_error(403, "DeviceModelMaxPropertiesExceeded");
     patch(&hub, &json!({ "tags": { "key1": null } }));
 }
 
