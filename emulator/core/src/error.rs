@@ -88,6 +88,9 @@ pub enum HubError {
     /// The resource does not know this method.
     #[error("{0}")]
     MethodNotAllowed(String),
+    /// The body of a request did not come in time.
+    #[error("body did not come within {time:?}", time = limits::HTTP_BODY_TIME)]
+    RequestTimedOut,
     /// The body of a request is too large.
     #[error("body has more than {max} bytes", max = limits::HTTP_BODY_BYTES)]
     BodyTooLarge,
@@ -124,6 +127,7 @@ impl HubError {
             Self::NotFound(_) => (404_000, "GenericNotFound"),
             Self::FeatureNotSupported(_) => (404_013, "FeatureNotSupported"),
             Self::MethodNotAllowed(_) => (405_000, "GenericMethodNotAllowed"),
+            Self::RequestTimedOut => (400_024, "RequestTimedOut"),
             Self::BodyTooLarge => (413_000, "GenericRequestEntityTooLarge"),
             Self::MessageTooLarge { .. } => (413_001, "MessageTooLarge"),
             Self::ServiceUnavailable(_) => (503_001, "ServiceUnavailable"),

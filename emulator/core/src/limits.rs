@@ -67,8 +67,10 @@ pub const MQTT_SILENCE: Duration = Duration::from_secs(1767);
 
 /// How long a TLS handshake may take. Ours.
 pub const TLS_HANDSHAKE_TIME: Duration = Duration::from_secs(30);
-/// How long the head of an HTTP request may take. Ours.
-pub const HTTP_HEAD_TIME: Duration = Duration::from_secs(30);
+/// How long a client may take from one HTTP request to the head of the next. Ours.
+pub const HTTP_HEAD_TIME: Duration = Duration::from_secs(120);
+/// How long the body of an HTTP request may take. Ours.
+pub const HTTP_BODY_TIME: Duration = Duration::from_secs(60);
 /// Bytes in the body of an HTTP request. Ours: a bulk request of 100 devices with their twins is
 /// the largest documented one.
 pub const HTTP_BODY_BYTES: usize = 8 * 1024 * 1024;

@@ -7,9 +7,11 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use iothub_core::error::HubError;
 use iothub_core::ids::{DeviceId, Precondition};
+use iothub_core::limits;
 use iothub_core::twin::Document;
 use iothub_wire::api_version::ApiVersion;
 use iothub_wire::json;
+use tokio::time::timeout;
 
 use crate::error::Failure;
 use crate::etag;
@@ -62,7 +64,10 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = Failure;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
-        let bytes = Bytes::from_request(request, state).await.map_err(|why| unreadable(&why))?;
+        let bytes = timeout(limits::HTTP_BODY_TIME, Bytes::from_request(request, state))
+            .await
+            .map_err(|_| HubError::RequestTimedOut)?
+            .map_err(|why| unreadable(&why))?;
         if bytes.is_empty() {
             return Err(HubError::ArgumentNull("body is missing".to_owned()).into());
         }

@@ -8,8 +8,8 @@ use axum::routing::{MethodFilter, MethodRouter, get, on};
 use iothub_core::directory::Directory;
 use iothub_core::error::HubError;
 use iothub_core::limits;
-use tower::util::BoxCloneSyncService;
 use tower::Layer;
+use tower::util::BoxCloneSyncService;
 
 use crate::error::{Failure, finish};
 use crate::{devices, path, statistics, twins};
