@@ -10,8 +10,8 @@ use iothub_emulator::bundle;
 use iothub_emulator::certificate::{AuthorityCertificate, CA_FILE_NAME, CertificateError};
 use iothub_emulator::clock::SystemClock;
 use iothub_emulator::config::{Config, HTTPS_PORT, HubKeys};
-use iothub_emulator::keys;
 use iothub_emulator::state_dir::{StateDir, StateError};
+use iothub_emulator::{OWNER, keys};
 use iothub_wire::connection_string::{Host, ServiceConnectionString};
 use iothub_wire::local::{self, LocalEmulator};
 
@@ -19,9 +19,6 @@ use crate::args::{Arguments, CaAction, Shell};
 use crate::output::tell;
 use crate::shell::Exports;
 use crate::trust::{self, Change, StepError, Store};
-
-/// The policy whose connection string is handed out: it may do everything.
-const OWNER: &str = "iothubowner";
 
 /// Why a command did not do what it was told.
 #[derive(Debug, thiserror::Error)]

@@ -1,11 +1,24 @@
-//! An Azure IoT hub on your machine, as a library.
+//! An Azure IoT hub on your machine, as a library: [`Emulator::start`] over a [`config::Config`].
+//!
+//! This crate composes and holds no rule of the hub's. What a hub is stands in `iothub-core`; the
+//! edges (`iothub-mqtt`, `iothub-rest`, `iothub-admin`) speak to the world.
+//!
+//! * `emulator.rs` starts and ends everything; `listener.rs`, `http.rs` and `drain.rs` serve ports.
+//! * [`config`]: what it can be told. [`certificate`], [`bundle`], [`state_dir`]: what it keeps.
+//! * [`banner`], [`keys`], [`clock`], [`stop`]: what the binary needs besides.
 
 pub mod banner;
 pub mod bundle;
 pub mod certificate;
 pub mod clock;
 pub mod config;
+mod drain;
+mod emulator;
+mod http;
 pub mod keys;
+mod listener;
 mod pem;
 pub mod state_dir;
 pub mod stop;
+
+pub use emulator::{Addresses, Emulator, OWNER, StartError};

@@ -2,14 +2,12 @@
 
 use std::process::ExitCode;
 
-use iothub_core::time::Clock as _;
-use iothub_emulator::certificate::Certificates;
-use iothub_emulator::clock::SystemClock;
 use iothub_emulator::config::Config;
 use iothub_emulator::stop::{self, Signals, Stop};
+use iothub_emulator::{Emulator, banner};
 use tokio::runtime::Runtime;
 
-use crate::output::{fail, tell};
+use crate::output::{fail, print, tell};
 
 /// Serves with this configuration.
 pub(crate) fn run(config: &Config) -> ExitCode {
@@ -28,12 +26,17 @@ async fn serve(config: &Config) -> ExitCode {
         Ok(signals) => signals,
         Err(error) => return fail(format_args!("signals cannot be caught: {error}")),
     };
-    if let Err(error) = Certificates::prepare(config, SystemClock.now()) {
-        return fail(error);
+    let emulator = match Emulator::start(config).await {
+        Ok(emulator) => emulator,
+        Err(error) => return fail(error),
+    };
+    if !config.quiet
+        && let Err(error) = print(&banner::text(&emulator.facts()))
+    {
+        return fail(format_args!("standard output cannot be written: {error}"));
     }
     signals.next().await;
-    let drained = std::future::ready(());
-    match stop::within(config.shutdown_grace, drained, signals.next()).await {
+    match stop::within(config.shutdown_grace, emulator.stop(), signals.next()).await {
         Stop::Drained => ExitCode::SUCCESS,
         Stop::OutOfTime => {
             let grace = config.shutdown_grace;

@@ -29,6 +29,9 @@ pub enum HubError {
     /// The api-version is missing or none.
     #[error("api-version is {0:?}, expected a date such as \"2021-04-12\"")]
     InvalidProtocolVersion(String),
+    /// More devices are asked for than one answer may hold.
+    #[error("top is {0:?}, expected a number from 1 to {max}", max = limits::DEVICE_LIST)]
+    DeviceInvalidResultCount(String),
     /// A device scope names no edge device.
     #[error("device scope {0:?} names no edge device of this hub")]
     InvalidDeviceScope(String),
@@ -56,7 +59,9 @@ pub enum HubError {
     #[error("Conflict")]
     Conflict(IdentityId),
     /// The identity has another version than the caller demands.
-    #[error("Precondition failed: Device version did not match, existing etag:{existing} expected etag:{expected}")]
+    #[error(
+        "Precondition failed: Device version did not match, existing etag:{existing} expected etag:{expected}"
+    )]
     DeviceVersionMismatch {
         /// What it has.
         existing: ETag,
@@ -74,6 +79,21 @@ pub enum HubError {
         /// What was demanded.
         expected: u64,
     },
+    /// The service has no such resource.
+    #[error("{0}")]
+    NotFound(String),
+    /// The service has this operation, and the emulator has not.
+    #[error("{0} is not emulated; docs/compat.md lists what is")]
+    FeatureNotSupported(String),
+    /// The resource does not know this method.
+    #[error("{0}")]
+    MethodNotAllowed(String),
+    /// The body of a request did not come in time.
+    #[error("body did not come within {time:?}", time = limits::HTTP_BODY_TIME)]
+    RequestTimedOut,
+    /// The body of a request is too large.
+    #[error("body has more than {max} bytes", max = limits::HTTP_BODY_BYTES)]
+    BodyTooLarge,
     /// A message is too large.
     #[error("message has {bytes} bytes, expected at most {max}", max = limits::EVENT_BYTES)]
     MessageTooLarge {
@@ -92,6 +112,7 @@ impl HubError {
             Self::ArgumentInvalid(_) => (400_004, "ArgumentInvalid"),
             Self::ArgumentNull(_) => (400_005, "ArgumentNull"),
             Self::InvalidProtocolVersion(_) => (400_001, "InvalidProtocolVersion"),
+            Self::DeviceInvalidResultCount(_) => (400_002, "DeviceInvalidResultCount"),
             Self::InvalidDeviceScope(_) => (400_028, "InvalidDeviceScope"),
             Self::Unauthorized(Refusal::MissingRight { .. }) => (401_003, "IotHubUnauthorized"),
             Self::Unauthorized(_) => (401_002, "IotHubUnauthorizedAccess"),
@@ -103,6 +124,11 @@ impl HubError {
             Self::DeviceVersionMismatch { .. }
             | Self::TwinVersionMismatch(_)
             | Self::ReportedVersionMismatch { .. } => (412_001, "PreconditionFailed"),
+            Self::NotFound(_) => (404_000, "GenericNotFound"),
+            Self::FeatureNotSupported(_) => (404_013, "FeatureNotSupported"),
+            Self::MethodNotAllowed(_) => (405_000, "GenericMethodNotAllowed"),
+            Self::RequestTimedOut => (400_024, "RequestTimedOut"),
+            Self::BodyTooLarge => (413_000, "GenericRequestEntityTooLarge"),
             Self::MessageTooLarge { .. } => (413_001, "MessageTooLarge"),
             Self::ServiceUnavailable(_) => (503_001, "ServiceUnavailable"),
         };

@@ -108,7 +108,8 @@ impl Hub {
         ServiceSession::open(self.clone(), principal)
     }
 
-    pub(crate) fn now(&self) -> Timestamp {
+    /// The time, by the hub's clock.
+    pub fn now(&self) -> Timestamp {
         self.clock().now()
     }
 
@@ -116,7 +117,8 @@ impl Hub {
         &*self.0.ports.clock
     }
 
-    pub(crate) fn random(&self) -> &Random {
+    /// The hub's source of chance.
+    pub fn random(&self) -> &Random {
         &self.0.ports.random
     }
 

@@ -49,3 +49,28 @@ pub const DEVICE_LIST: usize = 1000;
 pub const DOWNLINK_QUEUE: usize = 256;
 /// How often a change is decided again because another one came in between. Ours.
 pub const COMMIT_ATTEMPTS: usize = 64;
+
+/// Bytes in an MQTT packet: the largest message and the longest topic. Documented parts.
+pub const MQTT_PACKET_BYTES: usize = EVENT_BYTES + 65_535 + 4;
+/// Bytes in an MQTT CONNECT. Ours: the largest will message and what else it needs.
+pub const MQTT_CONNECT_BYTES: usize = 70 * 1024;
+/// Filters in an MQTT SUBSCRIBE or UNSUBSCRIBE. Ours: the service documents five subscriptions.
+pub const MQTT_FILTERS: usize = 64;
+/// How long a client may take to send CONNECT. Microsoft's edge hub allows the same.
+pub const MQTT_CONNECT_TIME: Duration = Duration::from_secs(60);
+/// How long a client may stop in the middle of a packet. Ours.
+pub const MQTT_STALL_TIME: Duration = Duration::from_secs(30);
+/// How long a client may take nothing of what it is sent. Ours.
+pub const MQTT_WRITE_TIME: Duration = Duration::from_secs(30);
+/// How long a client may be silent at most, whatever keep-alive it asks for. Documented.
+pub const MQTT_SILENCE: Duration = Duration::from_secs(1767);
+
+/// How long a TLS handshake may take. Ours.
+pub const TLS_HANDSHAKE_TIME: Duration = Duration::from_secs(30);
+/// How long a client may take from one HTTP request to the head of the next. Ours.
+pub const HTTP_HEAD_TIME: Duration = Duration::from_secs(120);
+/// How long the body of an HTTP request may take. Ours.
+pub const HTTP_BODY_TIME: Duration = Duration::from_secs(60);
+/// Bytes in the body of an HTTP request. Ours: a bulk request of 100 devices with their twins is
+/// the largest documented one.
+pub const HTTP_BODY_BYTES: usize = 8 * 1024 * 1024;

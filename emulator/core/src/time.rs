@@ -65,11 +65,11 @@ impl Timestamp {
             + Duration::from_nanos(ticks % TICKS_PER_SECOND * 100)
     }
 
-    fn date_time(self) -> OffsetDateTime {
+    /// The moment as a calendar and a clock show it, in UTC.
+    pub fn date_time(self) -> OffsetDateTime {
         let since_1970 = (i128::from(self.0) - i128::from(UNIX_EPOCH)) * 100;
         // The range of a date ends in year 9999; a later moment shows as the epoch of 1970.
-        OffsetDateTime::from_unix_timestamp_nanos(since_1970)
-            .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+        OffsetDateTime::from_unix_timestamp_nanos(since_1970).unwrap_or(OffsetDateTime::UNIX_EPOCH)
     }
 }
 

@@ -1,1 +1,19 @@
-//! skeleton
+//! The HTTPS edge: what back ends speak.
+//!
+//! * `router.rs`: the routes, one line each. `path.rs` brings the paths that clients send into the
+//!   form that the routes have.
+//! * `devices.rs`, `twins.rs`, `statistics.rs`: the operations.
+//! * `extract.rs`: what operations take from a request. `auth.rs`: who asks. `etag.rs`: If-Match.
+//! * `error.rs`: how an error looks, and the headers that every answer has; the one place.
+
+mod auth;
+mod devices;
+mod error;
+mod etag;
+mod extract;
+mod path;
+mod router;
+mod statistics;
+mod twins;
+
+pub use router::{EMULATED, NOT_EMULATED, Service, service};

@@ -1,1 +1,106 @@
-//! skeleton
+//! An IoT hub inside a Rust test.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let emulator = iothub_testkit::Emulator::start().await?;
+//! println!("connect to {}", emulator.connection_string());
+//! emulator.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+
+use std::net::{IpAddr, SocketAddr};
+
+use iothub_core::hub::Hub;
+use iothub_emulator::StartError;
+use iothub_emulator::config::{Config, HostName};
+
+/// A hub on free ports of 127.0.0.1, with a certificate authority of its own that is never written
+/// to disk. It ends when dropped.
+#[derive(Debug)]
+pub struct Emulator(iothub_emulator::Emulator);
+
+impl Emulator {
+    /// Starts a hub. When this returns, every port serves.
+    ///
+    /// # Errors
+    ///
+    /// There are no free ports, or no random bytes.
+    pub async fn start() -> Result<Self, StartError> {
+        Self::start_with(|_| {}).await
+    }
+
+    /// Starts a hub whose configuration is changed first.
+    ///
+    /// # Errors
+    ///
+    /// As [`Emulator::start`], or the configuration does not allow a start.
+    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Result<Self, StartError> {
+        let mut config = Config {
+            mqtts_port: 0,
+            mqtt_port: Some(0),
+            https_port: Some(0),
+            admin_port: 0,
+            ..Config::default()
+        };
+        change(&mut config);
+        iothub_emulator::Emulator::start(&config).await.map(Self)
+    }
+
+    /// Starts a hub with the ports that SDKs hard-code, on an address of its own such as
+    /// 127.0.0.9, so that several tests can have one each.
+    ///
+    /// # Errors
+    ///
+    /// As [`Emulator::start`], or the ports may not be bound.
+    pub async fn start_at(address: IpAddr) -> Result<Self, StartError> {
+        Self::start_with(|config| {
+            config.bind = address;
+            config.hostname = HostName::Address(address);
+            config.mqtts_port = 8883;
+            config.https_port = Some(443);
+        })
+        .await
+    }
+
+    /// The hub itself.
+    pub fn hub(&self) -> &Hub {
+        self.0.hub()
+    }
+
+    /// The connection string of the policy `iothubowner`, with the port of HTTPS.
+    pub fn connection_string(&self) -> String {
+        self.0.connection_string().to_owned()
+    }
+
+    /// The certificate to trust, in PEM.
+    pub fn ca_pem(&self) -> String {
+        self.0.certificates().authority().pem().to_owned()
+    }
+
+    /// Where MQTT over TLS is served.
+    pub fn mqtts_addr(&self) -> SocketAddr {
+        self.0.addresses().mqtts
+    }
+
+    /// Where MQTT without TLS is served.
+    pub fn mqtt_addr(&self) -> Option<SocketAddr> {
+        self.0.addresses().mqtt
+    }
+
+    /// Where HTTPS is served.
+    pub fn https_addr(&self) -> SocketAddr {
+        self.0.addresses().https
+    }
+
+    /// Where the admin port is served.
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.0.addresses().admin
+    }
+
+    /// Stops accepting, closes the sessions, and returns when the last one has ended.
+    pub async fn stop(self) {
+        self.0.stop().await;
+    }
+}

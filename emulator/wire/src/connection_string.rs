@@ -59,7 +59,9 @@ pub enum InvalidConnectionString {
     #[error("connection string has {0} twice")]
     Twice(String),
     /// A name is not known.
-    #[error("connection string has {0:?}, expected HostName, DeviceId, ModuleId, SharedAccessKeyName, SharedAccessKey")]
+    #[error(
+        "connection string has {0:?}, expected HostName, DeviceId, ModuleId, SharedAccessKeyName, SharedAccessKey"
+    )]
     Unknown(String),
     /// A name is missing.
     #[error("connection string has no {0}")]
@@ -190,7 +192,9 @@ impl<'a> Parts<'a> {
             let (name, value) = part
                 .split_once('=')
                 // What is no pair may be a piece of a key; only its length is told.
-                .ok_or_else(|| InvalidConnectionString::Part(format!("({} characters)", part.len())))?;
+                .ok_or_else(|| {
+                    InvalidConnectionString::Part(format!("({} characters)", part.len()))
+                })?;
             if !KNOWN.contains(&name) {
                 return Err(InvalidConnectionString::Unknown(name.to_owned()));
             }
@@ -221,8 +225,7 @@ impl<'a> Parts<'a> {
 }
 
 /// Everything but what RFC 3986 calls unreserved.
-const RESERVED: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Percent-encodes a path segment or the resource of a token.
 pub fn encode(text: &str) -> String {
@@ -277,7 +280,10 @@ mod tests {
             ("Host=h".to_owned(), E::Unknown("Host".to_owned())),
             ("HostName=h;DeviceId=d;x509=true".to_owned(), E::X509),
             ("HostName=h:x;DeviceId=d".to_owned(), E::Port("x".to_owned())),
-            (format!("HostName=h;DeviceId=a b;SharedAccessKey={KEY}"), InvalidId::Character(' ').into()),
+            (
+                format!("HostName=h;DeviceId=a b;SharedAccessKey={KEY}"),
+                InvalidId::Character(' ').into(),
+            ),
             ("HostName=h;DeviceId=d;SharedAccessKey=AAAA".to_owned(), InvalidKey::Length(3).into()),
         ];
         for (text, expected) in table {

@@ -26,6 +26,12 @@ pub struct LocalEmulator {
 }
 
 impl LocalEmulator {
+    /// What is written to the state directory.
+    pub fn to_json(&self) -> String {
+        // Texts and numbers under text keys: that cannot fail.
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+
     /// Reads what an emulator wrote to `state_dir`; none if there is nothing to read.
     ///
     /// # Errors

@@ -135,7 +135,10 @@ pub(crate) fn device(
         Some(name) => {
             let policy = find(policies, name)?;
             check_right(policy, AccessRight::DeviceConnect)?;
-            check_scope(token, token.resource().covers(&path) || token.resource().is_within(&path))?;
+            check_scope(
+                token,
+                token.resource().covers(&path) || token.resource().is_within(&path),
+            )?;
             check_policy_key(token, policy)?;
             AuthMethod::Policy
         }

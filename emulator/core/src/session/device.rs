@@ -58,8 +58,7 @@ impl DeviceSession {
             connect.persistent,
             hub.now(),
         );
-        let session =
-            Self { hub, principal, connection, model_id: connect.model_id, activity };
+        let session = Self { hub, principal, connection, model_id: connect.model_id, activity };
         // The identity may have changed between the check of the credential and the line above,
         // when there was no connection yet that its commit could have closed.
         session.check_identity().await?;

@@ -9,7 +9,7 @@ mod subscriptions;
 
 pub use device::{Connect, Connected, DeviceSession};
 pub use downlink::{CloseReason, Downlink, DownlinkReceiver};
-pub(crate) use presence::Presences;
 pub use presence::ConnectionState;
+pub(crate) use presence::Presences;
 pub use service::{DeviceView, RegistryStatistics, ServiceSession, TwinView};
 pub use subscriptions::{Assurance, Channel, Subscriptions};

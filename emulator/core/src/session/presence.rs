@@ -80,7 +80,8 @@ impl Presences {
     ) -> Arrival {
         let connection = ConnectionId(self.last_connection.fetch_add(1, Ordering::Relaxed) + 1);
         let (sender, receiver) = downlink::channel();
-        let mut presence = self.by_id.entry(id.clone()).or_insert_with(|| Presence::new(generation));
+        let mut presence =
+            self.by_id.entry(id.clone()).or_insert_with(|| Presence::new(generation));
         if presence.generation != generation {
             // A device of the same name that has been deleted since.
             presence.close(CloseReason::Deleted);

@@ -244,8 +244,7 @@ impl ServiceSession {
         precondition: &Precondition,
     ) -> Result<Arc<Record>, HubError> {
         let change = |record: &Record, now| {
-            let updated =
-                registry::update(record, draft, precondition, now, self.hub.random())?;
+            let updated = registry::update(record, draft, precondition, now, self.hub.random())?;
             let disabled = updated.identity.status == Status::Disabled;
             Ok((updated, if disabled { vec![Effect::Disabled] } else { Vec::new() }))
         };

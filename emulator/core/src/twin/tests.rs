@@ -58,8 +58,7 @@ fn the_counters_follow_the_documented_sequence() {
     };
     let (twin, _) = patched(&twin, &both, at(4));
     assert_eq!(counters(&twin), (4, 6, 3, 2));
-    let (twin, _) =
-        twin.replaced(TwinReplacement::default(), Dialect::CURRENT, at(5)).unwrap();
+    let (twin, _) = twin.replaced(TwinReplacement::default(), Dialect::CURRENT, at(5)).unwrap();
     assert_eq!(counters(&twin), (5, 7, 4, 2));
 }
 
@@ -152,13 +151,12 @@ fn nested(depth: usize) -> Value {
 fn rules_of_documents_hold() {
     let long_key = "k".repeat(1025);
     let long_text = "v".repeat(4097);
-    let message = |value: Value| {
-        match Twin::new(T0).reported(&object(value), None, Dialect::CURRENT, T0) {
+    let message =
+        |value: Value| match Twin::new(T0).reported(&object(value), None, Dialect::CURRENT, T0) {
             Ok(_) => None,
             Err(HubError::ArgumentInvalid(message)) => Some(message),
             Err(other) => panic!("{other:?}"),
-        }
-    };
+        };
     let bounds = "Valid values are between -4503599627370496 and 4503599627370495";
     let table = [
         (json!({"a": 1.5, "b": true, "c": "x", "d": null, "e": [], "f": {}}), None),
@@ -214,8 +212,7 @@ fn old_api_versions_know_no_arrays_and_replacements_no_nulls() {
 #[test]
 fn a_section_may_not_outgrow_its_limit() {
     let block = "v".repeat(4096 - 2);
-    let full: Document =
-        (0..8).map(|index| (format!("k{index}"), json!(block.as_str()))).collect();
+    let full: Document = (0..8).map(|index| (format!("k{index}"), json!(block.as_str()))).collect();
     let too_large = Err(HubError::TwinTooLarge { section: "Properties.Reported", max: 32768 });
     let grown = Twin::new(T0).reported(&full, None, Dialect::CURRENT, T0);
     assert_eq!(grown.map(drop), too_large.clone().map(|_: Twin| ()));

@@ -1,0 +1,149 @@
+//! From arguments to options: reads the script, finds the emulator on this machine and whom to
+//! trust.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use device_sim::{Identity, InvalidRoots, Mistakes, Options, Roots, Script, Security, SystemClock};
+use iothub_core::random::Random;
+use iothub_wire::connection_string::{
+    DeviceConnectionString, InvalidConnectionString, ServiceConnectionString,
+};
+use iothub_wire::local::{LocalEmulator, default_state_dir};
+use rand::TryRng as _;
+use rand::rngs::SysRng;
+
+use super::args::Run;
+
+/// Why a device cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SetupError {
+    #[error(transparent)]
+    ConnectionString(#[from] InvalidConnectionString),
+    #[error(
+        "no device is given: give --connection-string TEXT (or set \
+         IOTHUB_DEVICE_CONNECTION_STRING), or --device ID for the emulator on this machine"
+    )]
+    Nobody,
+    #[error(
+        "no emulator runs on this machine (nothing in {0:?}); start iothub-emulator, or give \
+         --connection-string"
+    )]
+    NoEmulator(PathBuf),
+    #[error("no state directory is known; give --state-dir or --connection-string")]
+    NoStateDir,
+    #[error("{0:?} cannot be read: {1}")]
+    File(PathBuf, #[source] std::io::Error),
+    #[error("{0:?} {1}")]
+    Roots(PathBuf, #[source] InvalidRoots),
+    #[error("script {0:?} has mistakes:\n{1}")]
+    Script(PathBuf, #[source] Mistakes),
+    #[error("the system gives no random numbers: {0}")]
+    Random(String),
+}
+
+/// Makes options of arguments.
+pub(crate) fn options(run: &Run) -> Result<Options, SetupError> {
+    let script = run.script.as_deref().map(script).transpose()?.unwrap_or_default();
+    let (identity, emulator) = identity(run)?;
+    let security = security(run, emulator.as_ref())?;
+    let own_port = identity.host().port;
+    let mut options = Options::new(identity, security, Arc::new(SystemClock));
+    let emulator_port = emulator.map(|emulator| emulator.mqtt_port);
+    if let Some(port) = run.port.or(own_port).or(emulator_port) {
+        options.port = port;
+    }
+    options.script = script;
+    options.apply_delay = run.apply_delay.0;
+    options.token_ttl = run.token_ttl.length();
+    options.random = Arc::new(random(run.seed)?);
+    Ok(options)
+}
+
+/// Who the device is, and the emulator on this machine if that is its hub.
+fn identity(run: &Run) -> Result<(Identity, Option<LocalEmulator>), SetupError> {
+    if let Some(device) = &run.device {
+        let emulator = required_emulator(run)?;
+        // The emulator's own policy may speak for every device, so no key has to be looked up.
+        let policy = ServiceConnectionString::parse(&emulator.connection_string)?;
+        return Ok((Identity::with_policy(policy, device.clone()), Some(emulator)));
+    }
+    let text = run.connection_string.as_deref().ok_or(SetupError::Nobody)?;
+    let identity = Identity::from(DeviceConnectionString::parse(text)?);
+    let local = is_loopback(&identity.host().name);
+    // Any hub may listen on a loopback address; without an emulator's file it is just a hub.
+    let emulator = if local { emulator(run).ok().flatten() } else { None };
+    Ok((identity, emulator))
+}
+
+fn required_emulator(run: &Run) -> Result<LocalEmulator, SetupError> {
+    let state_dir = state_dir(run).ok_or(SetupError::NoStateDir)?;
+    emulator(run)?.ok_or(SetupError::NoEmulator(state_dir))
+}
+
+fn emulator(run: &Run) -> Result<Option<LocalEmulator>, SetupError> {
+    let Some(state_dir) = state_dir(run) else { return Ok(None) };
+    LocalEmulator::read(&state_dir).map_err(|error| SetupError::File(state_dir, error))
+}
+
+fn state_dir(run: &Run) -> Option<PathBuf> {
+    run.state_dir.clone().or_else(|| default_state_dir(|name| std::env::var(name).ok()))
+}
+
+fn security(run: &Run, emulator: Option<&LocalEmulator>) -> Result<Security, SetupError> {
+    if run.plain {
+        return Ok(Security::Plain);
+    }
+    let mut roots = Roots::system();
+    let local = emulator.map(|emulator| emulator.ca_file.as_path());
+    if let Some(file) = run.ca.as_deref().or(local) {
+        roots.add_pem(&read(file)?).map_err(|error| SetupError::Roots(file.to_owned(), error))?;
+    }
+    Ok(Security::Tls(roots))
+}
+
+fn script(file: &Path) -> Result<Script, SetupError> {
+    let text = String::from_utf8_lossy(&read(file)?).into_owned();
+    Script::parse(&text).map_err(|mistakes| SetupError::Script(file.to_owned(), mistakes))
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, SetupError> {
+    std::fs::read(file).map_err(|error| SetupError::File(file.to_owned(), error))
+}
+
+fn random(seed: Option<u64>) -> Result<Random, SetupError> {
+    if let Some(seed) = seed {
+        return Ok(Random::seeded(seed));
+    }
+    let mut entropy = [0; 32];
+    SysRng.try_fill_bytes(&mut entropy).map_err(|error| SetupError::Random(error.to_string()))?;
+    Ok(Random::from_entropy(entropy))
+}
+
+fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost")
+        || host.to_ascii_lowercase().ends_with(".localhost")
+        || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_known_by_name_and_address() {
+        let table = [
+            ("127.0.0.1", true),
+            ("127.3.2.1", true),
+            ("localhost", true),
+            ("Hub.LocalHost", true),
+            ("10.0.0.1", false),
+            ("localhost.example.com", false),
+            ("hub.azure-devices.net", false),
+        ];
+        for (host, expected) in table {
+            assert_eq!(is_loopback(host), expected, "{host}");
+        }
+    }
+}

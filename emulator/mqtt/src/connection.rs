@@ -1,0 +1,302 @@
+//! The one task of a connection: it moves bytes, and carries out what the session decides.
+
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use iothub_core::directory::Directory;
+use iothub_core::event::Message;
+use iothub_core::limits;
+use iothub_core::session::{CloseReason, Connected, Downlink};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::{debug, info};
+
+use crate::connect::{Admitted, admit};
+use crate::downlink::write_desired_patch;
+use crate::frame::{self, ConnackCode, Packet};
+use crate::session;
+use crate::uplink::{Flow, Uplink};
+use crate::violation::Violation;
+
+/// How much is read at once, and how much is gathered before it is written.
+const READ_BYTES: usize = 4 * 1024;
+const WRITE_BYTES: usize = 64 * 1024;
+/// How long saying goodbye may take.
+const GOODBYE_TIME: Duration = Duration::from_secs(1);
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub enum End {
+    /// The client said DISCONNECT.
+    #[error("client disconnected")]
+    Disconnected,
+    /// The client closed the connection without a DISCONNECT.
+    #[error("client closed the connection")]
+    PeerClosed,
+    /// The client was refused.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// The client broke a rule.
+    #[error("{0}")]
+    Violation(#[from] Violation),
+    /// The client was silent for too long.
+    #[error("nothing came for {0:?}")]
+    Silent(Duration),
+    /// The client stopped in the middle of a packet, or took nothing of what it was sent.
+    #[error("client stalled for {0:?}")]
+    Stalled(Duration),
+    /// The client's token ended.
+    #[error("token expired")]
+    Expired,
+    /// The hub ended it.
+    #[error("closed by the hub: {0:?}")]
+    Closed(CloseReason),
+    /// The program stops.
+    #[error("shutting down")]
+    Drained,
+    /// The socket failed.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+/// Serves one client until the connection ends; `drain` ends it from outside.
+pub async fn serve<S>(stream: S, directory: &Directory, drain: impl Future<Output = ()>) -> End
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut socket = Socket { stream, input: BytesMut::new(), output: BytesMut::new() };
+    let mut drain = pin!(drain);
+    let end = match socket.connect(directory, drain.as_mut()).await {
+        Ok(admitted) => converse(&mut socket, admitted, drain).await,
+        Err(end) => end,
+    };
+    // The client may be gone already; what is left to say is a courtesy.
+    let _goodbye = timeout(GOODBYE_TIME, socket.finish()).await;
+    end
+}
+
+/// Serves an admitted client. Its will is published unless it said goodbye.
+async fn converse<S>(
+    socket: &mut Socket<S>,
+    admitted: Admitted,
+    drain: impl Future<Output = ()>,
+) -> End
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let Admitted { hub, connected, api_version, silence, will } = admitted;
+    let Connected { session, receiver, .. } = connected;
+    let id = session.id().clone();
+    debug!(%id, "connected");
+    let uplink = Uplink { hub, session, api_version };
+    let end = Conversation { socket, uplink: &uplink, receiver, silence }.run(drain).await;
+    match &end {
+        End::Violation(why) => info!(%id, %why, "closed the connection"),
+        end => debug!(%id, why = %end, "disconnected"),
+    }
+    if !matches!(end, End::Disconnected) {
+        publish_will(&uplink, will).await;
+    }
+    end
+}
+
+async fn publish_will(uplink: &Uplink, will: Option<Message>) {
+    let Some(will) = will else { return };
+    if let Err(why) = uplink.session.send_event(will).await {
+        info!(id = %uplink.session.id(), %why, "will not published");
+    }
+}
+
+/// A stream with what was read but not understood yet, and what is to be written.
+struct Socket<S> {
+    stream: S,
+    input: BytesMut,
+    output: BytesMut,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
+    /// Reads CONNECT and answers it.
+    async fn connect(
+        &mut self,
+        directory: &Directory,
+        drain: impl Future<Output = ()>,
+    ) -> Result<Admitted, End> {
+        let first = async {
+            loop {
+                if let Some(packet) = frame::read(&mut self.input, limits::MQTT_CONNECT_BYTES)? {
+                    return Ok::<_, End>(packet);
+                }
+                self.read().await?;
+            }
+        };
+        let packet = tokio::select! {
+            first = timeout(limits::MQTT_CONNECT_TIME, first) => {
+                first.map_err(|_| End::Silent(limits::MQTT_CONNECT_TIME))??
+            }
+            () = drain => return Err(End::Drained),
+        };
+        let connect = match packet {
+            Packet::Connect(connect) => *connect,
+            Packet::UnsupportedVersion(level) => {
+                match level {
+                    5 => frame::write_connack_of_5(&mut self.output),
+                    _ => self.refuse(ConnackCode::UnacceptableVersion),
+                }
+                return Err(End::Refused(format!("MQTT level {level}, expected 4")));
+            }
+            _ => return Err(Violation::NotConnect.into()),
+        };
+        match admit(connect, directory).await {
+            Ok(admitted) => {
+                let resumed = admitted.connected.resumed;
+                frame::write_connack(&mut self.output, ConnackCode::Accepted, resumed);
+                Ok(admitted)
+            }
+            Err(why) => {
+                info!(%why, "refused a connection");
+                self.refuse(why.code());
+                Err(End::Refused(why.to_string()))
+            }
+        }
+    }
+
+    fn refuse(&mut self, code: ConnackCode) {
+        frame::write_connack(&mut self.output, code, false);
+    }
+
+    /// Reads what has come; safe to drop and call again.
+    async fn read(&mut self) -> Result<(), End> {
+        self.input.reserve(READ_BYTES);
+        match self.stream.read_buf(&mut self.input).await? {
+            0 => Err(End::PeerClosed),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes what has been gathered.
+    async fn flush(&mut self) -> Result<(), End> {
+        if self.output.is_empty() {
+            return Ok(());
+        }
+        let writing = async {
+            self.stream.write_all(&self.output).await?;
+            self.stream.flush().await
+        };
+        timeout(limits::MQTT_WRITE_TIME, writing)
+            .await
+            .map_err(|_| End::Stalled(limits::MQTT_WRITE_TIME))??;
+        if self.output.capacity() > WRITE_BYTES {
+            // One large document does not make every connection large.
+            self.output = BytesMut::new();
+        } else {
+            self.output.clear();
+        }
+        Ok(())
+    }
+
+    async fn finish(&mut self) -> io::Result<()> {
+        while self.output.has_remaining() {
+            self.stream.write_buf(&mut self.output).await?;
+        }
+        self.stream.shutdown().await
+    }
+}
+
+/// The exchange of packets with an admitted client.
+struct Conversation<'a, S> {
+    socket: &'a mut Socket<S>,
+    uplink: &'a Uplink,
+    receiver: iothub_core::session::DownlinkReceiver,
+    silence: Duration,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
+    async fn run(mut self, drain: impl Future<Output = ()>) -> End {
+        let expired = self.uplink.session.expired();
+        let mut over = pin!(async {
+            tokio::select! {
+                () = expired => End::Expired,
+                () = drain => End::Drained,
+            }
+        });
+        let mut heard = Instant::now();
+        let mut read = heard;
+        // One timer that is looked at when it fires, not moved with every packet.
+        let mut timer = pin!(sleep_until(heard + self.silence));
+        loop {
+            match self.answer_all().await {
+                Ok(0) => {}
+                Ok(_) => heard = Instant::now(),
+                Err(end) => return end,
+            }
+            if let Err(end) = self.socket.flush().await {
+                return end;
+            }
+            let stalling = !self.socket.input.is_empty();
+            let deadline = self.deadline(heard, stalling.then_some(read));
+            if deadline < timer.deadline() {
+                timer.as_mut().reset(deadline);
+            }
+            tokio::select! {
+                result = self.socket.read() => {
+                    if let Err(end) = result {
+                        return end;
+                    }
+                    read = Instant::now();
+                }
+                downlink = self.receiver.next() => {
+                    if let Err(end) = self.deliver(downlink) {
+                        return end;
+                    }
+                }
+                () = timer.as_mut() => {
+                    if Instant::now() >= deadline {
+                        let silent = heard + self.silence <= deadline;
+                        return if silent {
+                            End::Silent(self.silence)
+                        } else {
+                            End::Stalled(limits::MQTT_STALL_TIME)
+                        };
+                    }
+                    timer.as_mut().reset(deadline);
+                }
+                end = over.as_mut() => return end,
+            }
+        }
+    }
+
+    /// When the client has been silent, or has stalled inside a packet, for too long.
+    fn deadline(&self, heard: Instant, stalled_since: Option<Instant>) -> Instant {
+        let silent = heard + self.silence;
+        stalled_since.map_or(silent, |since| silent.min(since + limits::MQTT_STALL_TIME))
+    }
+
+    /// Answers every packet that has come, and says how many there were.
+    async fn answer_all(&mut self) -> Result<usize, End> {
+        let mut count = 0;
+        while let Some(packet) = frame::read(&mut self.socket.input, limits::MQTT_PACKET_BYTES)? {
+            let action = session::handle(packet, self.uplink.session.id())?;
+            match self.uplink.carry_out(action, &mut self.socket.output).await? {
+                Flow::Continue => count += 1,
+                Flow::Disconnect => return Err(End::Disconnected),
+            }
+            if self.socket.output.len() > WRITE_BYTES {
+                self.socket.flush().await?;
+            }
+        }
+        Ok(count)
+    }
+
+    fn deliver(&mut self, downlink: Downlink) -> Result<(), End> {
+        match downlink {
+            Downlink::DesiredPatch(patch) => {
+                write_desired_patch(&mut self.socket.output, &patch, self.uplink.layout());
+                Ok(())
+            }
+            Downlink::Close(reason) => Err(End::Closed(reason)),
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Writes what the hub has for a device.
+
+use bytes::BytesMut;
+use iothub_core::twin::DesiredPatch;
+use iothub_wire::json::twin::{Layout, desired_patch};
+use iothub_wire::topic::DownlinkTopic;
+
+use crate::frame;
+
+/// A change of the desired properties.
+pub(crate) fn write_desired_patch(output: &mut BytesMut, patch: &DesiredPatch, layout: Layout) {
+    let topic = DownlinkTopic::DesiredPatch { version: patch.version };
+    frame::write_publish(output, topic.to_string(), desired_patch(patch, layout));
+}

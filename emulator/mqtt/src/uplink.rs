@@ -1,0 +1,171 @@
+//! Carries out what a device asked for, and writes the answer.
+
+use bytes::BytesMut;
+use iothub_core::error::HubError;
+use iothub_core::hub::Hub;
+use iothub_core::session::{Assurance, Channel, DeviceSession};
+use iothub_wire::api_version::ApiVersion;
+use iothub_wire::json;
+use iothub_wire::json::twin::Layout;
+use iothub_wire::topic::{DownlinkTopic, RequestId};
+
+use crate::frame::{self, Qos};
+use crate::session::{Action, Request};
+use crate::violation::Violation;
+
+/// A device at work.
+pub(crate) struct Uplink {
+    pub(crate) hub: Hub,
+    pub(crate) session: DeviceSession,
+    pub(crate) api_version: Option<ApiVersion>,
+}
+
+/// Whether the connection goes on.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) enum Flow {
+    Continue,
+    Disconnect,
+}
+
+impl Uplink {
+    /// Carries out `action`, writing what is to be sent to `output`.
+    pub(crate) async fn carry_out(
+        &self,
+        action: Action,
+        output: &mut BytesMut,
+    ) -> Result<Flow, Violation> {
+        match action {
+            Action::Pong => {
+                self.session.heard();
+                frame::write_pingresp(output);
+            }
+            Action::Subscribe { id, channels } => {
+                for (channel, assurance) in &channels {
+                    self.session.subscribe(*channel, *assurance);
+                }
+                let granted: Vec<Qos> =
+                    channels.into_iter().map(|(_, assurance)| qos(assurance)).collect();
+                frame::write_suback(output, id, &granted);
+            }
+            Action::Unsubscribe { id, channels } => {
+                for channel in channels {
+                    self.session.unsubscribe(channel);
+                }
+                frame::write_unsuback(output, id);
+            }
+            Action::Publish { acknowledge, request } => {
+                self.request(request, acknowledge, output).await?;
+            }
+            Action::Acknowledged => {}
+            Action::Disconnect => return Ok(Flow::Disconnect),
+        }
+        Ok(Flow::Continue)
+    }
+
+    /// An event is acknowledged once it is kept, and everything in the order it came: the C# SDK
+    /// gives up on anything else.
+    async fn request(
+        &self,
+        request: Request,
+        acknowledge: Option<u16>,
+        output: &mut BytesMut,
+    ) -> Result<(), Violation> {
+        if let Request::Event(message) = request {
+            let taken = self.session.send_event(message).await;
+            taken.map_err(|error| Violation::Event(error.to_string()))?;
+            if let Some(id) = acknowledge {
+                frame::write_puback(output, id);
+            }
+            return Ok(());
+        }
+        if let Some(id) = acknowledge {
+            frame::write_puback(output, id);
+        }
+        match request {
+            Request::GetTwin { rid } => self.get_twin(rid, output).await,
+            Request::PatchReported { rid, version, body } => {
+                self.patch_reported(rid, version, &body, output).await;
+            }
+            // An answer to a call that nobody waits for is dropped, as the service drops it.
+            Request::MethodResponse | Request::Event(_) => self.session.heard(),
+        }
+        Ok(())
+    }
+
+    async fn get_twin(&self, rid: RequestId, output: &mut BytesMut) {
+        let answer = self.session.twin().await.map(|twin| Answer {
+            status: 200,
+            version: None,
+            body: json::twin::device_document(&twin, self.layout()),
+        });
+        self.answer(rid, answer, output);
+    }
+
+    async fn patch_reported(
+        &self,
+        rid: RequestId,
+        expected: Option<u64>,
+        body: &[u8],
+        output: &mut BytesMut,
+    ) {
+        let version = self.try_patch_reported(expected, body).await;
+        let answer = version.map(|version| Answer {
+            status: 204,
+            version: Some(version),
+            body: String::new(),
+        });
+        self.answer(rid, answer, output);
+    }
+
+    async fn try_patch_reported(
+        &self,
+        expected: Option<u64>,
+        body: &[u8],
+    ) -> Result<u64, HubError> {
+        // Such a client may connect, but the service answers 400 to what it reports.
+        let version = self
+            .api_version
+            .as_ref()
+            .ok_or_else(|| HubError::InvalidProtocolVersion(String::new()))?;
+        let patch = json::parse_object(body)?;
+        self.session.patch_reported(&patch, expected, version.twin_dialect()).await
+    }
+
+    /// Who does not listen to answers gets none.
+    fn answer(&self, rid: RequestId, answer: Result<Answer, HubError>, output: &mut BytesMut) {
+        if self.session.listens_to(Channel::TwinResponses).is_none() {
+            return;
+        }
+        let Answer { status, version, body } = answer.unwrap_or_else(|error| self.failure(&error));
+        let topic = DownlinkTopic::TwinResponse { rid, status, version };
+        frame::write_publish(output, topic.to_string(), body);
+    }
+
+    fn failure(&self, error: &HubError) -> Answer {
+        let now = self.hub.now();
+        let tracking_id = json::error::tracking_id(self.hub.random().bytes(), now);
+        Answer {
+            status: u16::try_from(error.code().number / 1000).unwrap_or(500),
+            version: None,
+            body: json::error::twin(error, &tracking_id, now),
+        }
+    }
+
+    /// How this client wants its twin documents laid out.
+    pub(crate) fn layout(&self) -> Layout {
+        Layout::of(self.api_version.as_ref())
+    }
+}
+
+struct Answer {
+    status: u16,
+    version: Option<u64>,
+    body: String,
+}
+
+fn qos(assurance: Assurance) -> Qos {
+    match assurance {
+        Assurance::AtMostOnce => Qos::AtMostOnce,
+        Assurance::AtLeastOnce => Qos::AtLeastOnce,
+    }
+}

@@ -1,0 +1,41 @@
+//! Who asks: the `Authorization` header to a session of a back end.
+
+use axum::extract::FromRequestParts;
+use axum::http::header::{AUTHORIZATION, HOST};
+use axum::http::request::Parts;
+use iothub_core::auth::Refusal;
+use iothub_core::auth::sas::SasToken;
+use iothub_core::directory::Directory;
+use iothub_core::error::HubError;
+use iothub_core::session::ServiceSession;
+
+use crate::error::Failure;
+
+/// A back end that proved who it is.
+pub(crate) struct Service(pub(crate) ServiceSession);
+
+impl FromRequestParts<Directory> for Service {
+    type Rejection = Failure;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        directory: &Directory,
+    ) -> Result<Self, Self::Rejection> {
+        authenticate(parts, directory).map(Self).map_err(|why| Failure(HubError::Unauthorized(why)))
+    }
+}
+
+fn authenticate(parts: &Parts, directory: &Directory) -> Result<ServiceSession, Refusal> {
+    let text = parts
+        .headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .ok_or(Refusal::Missing)?;
+    let token = SasToken::parse(text)?;
+    let host = parts.headers.get(HOST).and_then(|value| value.to_str().ok());
+    let hub = directory.find_for(host.unwrap_or_default(), &token)?;
+    let path: Vec<&str> =
+        parts.uri.path().split('/').filter(|segment| !segment.is_empty()).collect();
+    let principal = hub.authenticate_service(&path, &token)?;
+    Ok(hub.service(principal))
+}

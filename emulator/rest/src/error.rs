@@ -1,0 +1,105 @@
+//! How an error looks, and the headers that every answer has.
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_TYPE, SERVER, VARY};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use iothub_core::auth::Refusal;
+use iothub_core::directory::Directory;
+use iothub_core::error::HubError;
+use iothub_core::hub::Hub;
+use iothub_wire::json::error::{classic, tracking_id};
+use tracing::{debug, info};
+
+const ERROR_CODE: HeaderName = HeaderName::from_static("iothub-errorcode");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
+const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
+
+/// An error on its way to the caller. [`finish`] gives it its body.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure(pub(crate) HubError);
+
+impl From<HubError> for Failure {
+    fn from(error: HubError) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = status(&self.0);
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// A JSON body.
+pub(crate) fn json(text: String) -> Response {
+    ([(CONTENT_TYPE, JSON)], text).into_response()
+}
+
+/// Gives errors their body, and every answer the service's headers.
+pub(crate) async fn finish(
+    State(directory): State<Directory>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let mut response = next.run(request).await;
+    let hub = directory.default_hub();
+    if let Some(Failure(error)) = response.extensions_mut().remove::<Failure>() {
+        let path = uri.path();
+        match &error {
+            HubError::Unauthorized(why) => info!(%method, path, %why, "refused a request"),
+            error => debug!(%method, path, %error, "answered with an error"),
+        }
+        write_error(&mut response, &error, hub);
+    }
+    let headers = response.headers_mut();
+    headers.insert(SERVER, HeaderValue::from_static("Microsoft-HTTPAPI/2.0"));
+    headers.insert(VARY, HeaderValue::from_static("Origin"));
+    if let Ok(id) = HeaderValue::from_str(&request_id(hub)) {
+        headers.insert(REQUEST_ID, id);
+    }
+    response
+}
+
+fn write_error(response: &mut Response, error: &HubError, hub: &Hub) {
+    let tracking_id = tracking_id(hub.random().bytes(), hub.now());
+    let body = classic(error.code(), &told(error), &tracking_id);
+    *response.body_mut() = Body::from(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, JSON);
+    headers.insert(ERROR_CODE, HeaderValue::from_static(error.code().name));
+}
+
+/// What the caller is told; the log knows why somebody was not let in.
+fn told(error: &HubError) -> String {
+    match error {
+        HubError::Unauthorized(Refusal::MissingRight { .. }) => error.to_string(),
+        HubError::Unauthorized(_) => "Unauthorized".to_owned(),
+        error => error.to_string(),
+    }
+}
+
+fn status(error: &HubError) -> StatusCode {
+    u16::try_from(error.code().number / 1000)
+        .ok()
+        .and_then(|status| StatusCode::from_u16(status).ok())
+        .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+fn request_id(hub: &Hub) -> String {
+    let hex: String = hub.random().bytes::<16>().iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut id = String::with_capacity(36);
+    for (index, digit) in hex.chars().enumerate() {
+        if matches!(index, 8 | 12 | 16 | 20) {
+            id.push('-');
+        }
+        id.push(digit);
+    }
+    id
+}

@@ -1,0 +1,65 @@
+//! Ending gracefully: everybody is told to stop, and whoever still works holds the end back.
+
+use tokio::sync::{mpsc, watch};
+
+/// Held by whoever serves. The end waits until the last clone is dropped.
+#[derive(Clone, Debug)]
+pub(crate) struct Drain {
+    stop: watch::Receiver<bool>,
+    /// Never sends: dropping it is the message.
+    _working: mpsc::Sender<()>,
+}
+
+/// The one who says when to stop. Dropping it says so too.
+#[derive(Debug)]
+pub(crate) struct Drainer {
+    stop: watch::Sender<bool>,
+    working: mpsc::Receiver<()>,
+}
+
+/// A drainer and the first drain.
+pub(crate) fn channel() -> (Drainer, Drain) {
+    let (stop_in, stop_out) = watch::channel(false);
+    let (working_in, working_out) = mpsc::channel(1);
+    (
+        Drainer { stop: stop_in, working: working_out },
+        Drain { stop: stop_out, _working: working_in },
+    )
+}
+
+impl Drain {
+    /// Returns when it is time to stop.
+    pub(crate) async fn asked(&self) {
+        let mut stop = self.stop.clone();
+        // An error means that the drainer is gone, and with it the program.
+        drop(stop.wait_for(|stop| *stop).await);
+    }
+}
+
+impl Drainer {
+    /// Says that it is time to stop, and returns when everybody has.
+    pub(crate) async fn drain(mut self) {
+        self.stop.send_replace(true);
+        while self.working.recv().await.is_some() {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_waits_for_whoever_works() {
+        let (drainer, drain) = channel();
+        let worker = tokio::spawn({
+            let drain = drain.clone();
+            async move {
+                drain.asked().await;
+                "done"
+            }
+        });
+        drop(drain);
+        drainer.drain().await;
+        assert_eq!(worker.await.unwrap(), "done");
+    }
+}

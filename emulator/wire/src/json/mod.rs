@@ -1,0 +1,60 @@
+//! The JSON of IoT Hub.
+
+pub mod error;
+pub mod identity;
+pub mod statistics;
+pub mod twin;
+
+use iothub_core::error::HubError;
+use iothub_core::twin::Document;
+use serde::Serialize;
+use serde_json::Value;
+
+/// Reads a JSON object.
+///
+/// # Errors
+///
+/// It is not JSON, or something else than an object.
+pub fn parse_object(bytes: &[u8]) -> Result<Document, HubError> {
+    match serde_json::from_slice(bytes) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(other) => Err(unexpected("body", &other, "an object")),
+        Err(why) => Err(HubError::ArgumentInvalid(format!("body is not JSON: {why}"))),
+    }
+}
+
+/// Writes a document of this crate's: these have text keys and no failing parts, so that it cannot
+/// fail.
+fn text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+fn unexpected(name: &str, found: &Value, expected: &str) -> HubError {
+    let found = match found {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    };
+    HubError::ArgumentInvalid(format!("{name} is {found}, expected {expected}"))
+}
+
+/// A member that may be missing, null or an object.
+fn object_member(object: &mut Document, name: &str) -> Result<Option<Document>, HubError> {
+    match object.shift_remove(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Object(member)) => Ok(Some(member)),
+        Some(other) => Err(unexpected(name, &other, "an object")),
+    }
+}
+
+/// A member that may be missing, null or a string; an empty one counts as missing.
+fn text_member(object: &Document, name: &str) -> Result<Option<String>, HubError> {
+    match object.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone()).filter(|text| !text.is_empty())),
+        Some(other) => Err(unexpected(name, other, "a string")),
+    }
+}
