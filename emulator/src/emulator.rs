@@ -251,7 +251,7 @@ impl BoundPorts {
         tokio::spawn(self.mqtts.serve(permits.clone(), drain.clone(), move |stream, drain| {
             let (tls, directory) = (mqtts_tls.clone(), directory.clone());
             async move {
-                if let Some(stream) = handshake(&tls, stream).await {
+                if let Some(stream) = handshake(&tls, stream, &drain).await {
                     iothub_mqtt::serve(stream, &directory, drain.asked()).await;
                 }
             }
@@ -259,7 +259,7 @@ impl BoundPorts {
         tokio::spawn(self.https.serve(permits.clone(), drain.clone(), move |stream, drain| {
             let (tls, service) = (tls.clone(), https_service.clone());
             async move {
-                if let Some(stream) = handshake(&tls, stream).await {
+                if let Some(stream) = handshake(&tls, stream, &drain).await {
                     http::serve(stream, service, drain).await;
                 }
             }

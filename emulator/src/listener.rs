@@ -84,10 +84,15 @@ impl Port {
 pub(crate) async fn handshake(
     acceptor: &TlsAcceptor,
     stream: TcpStream,
+    drain: &Drain,
 ) -> Option<TlsStream<TcpStream>> {
     let peer = stream.peer_addr().ok();
     no_delay(&stream);
-    match timeout(limits::TLS_HANDSHAKE_TIME, acceptor.accept(stream)).await {
+    let accepted = tokio::select! {
+        accepted = timeout(limits::TLS_HANDSHAKE_TIME, acceptor.accept(stream)) => accepted,
+        () = drain.asked() => return None,
+    };
+    match accepted {
         Ok(Ok(stream)) => Some(stream),
         Ok(Err(error)) => {
             // Whoever only looks whether the port is open leaves without a word.

@@ -73,22 +73,40 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     }
 }
 
-/// Reads a body up to its bound; of a larger one the rest is dropped, so that the client, which
-/// sends it all before it looks for an answer, finds one.
+/// Reads a body up to its bound. Of a larger one the rest is read and dropped beside the answer:
+/// most clients send it all before they look for one, and would find the connection broken.
 async fn read(mut body: axum::body::Body) -> Result<Bytes, HubError> {
     let mut kept = BytesMut::new();
+    while let Some(data) = next(&mut body).await? {
+        if kept.len() + data.len() > limits::HTTP_BODY_BYTES {
+            tokio::spawn(timeout(limits::HTTP_BODY_TIME, discard(body)));
+            return Err(HubError::BodyTooLarge);
+        }
+        kept.extend_from_slice(&data);
+    }
+    Ok(kept.freeze())
+}
+
+async fn discard(mut body: axum::body::Body) {
     let mut size = 0;
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|why| HubError::ArgumentInvalid(format!("body: {why}")))?;
-        let Ok(data) = frame.into_data() else { continue };
+    while let Ok(Some(data)) = next(&mut body).await {
         size += data.len();
-        if size <= limits::HTTP_BODY_BYTES {
-            kept.extend_from_slice(&data);
-        } else if size > limits::HTTP_DISCARDED_BYTES {
-            break;
+        if size > limits::HTTP_DISCARDED_BYTES {
+            return;
         }
     }
-    if size > limits::HTTP_BODY_BYTES { Err(HubError::BodyTooLarge) } else { Ok(kept.freeze()) }
+}
+
+/// The next piece of a body; none at its end.
+async fn next(body: &mut axum::body::Body) -> Result<Option<Bytes>, HubError> {
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|why| HubError::ArgumentInvalid(format!("body: {why}")))?;
+        // What is no data are trailers.
+        if let Ok(data) = frame.into_data() {
+            return Ok(Some(data));
+        }
+    }
+    Ok(None)
 }
 
 /// A field of the query, as it stands there: the ones that are asked for hold nothing to decode.
