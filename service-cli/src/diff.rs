@@ -12,7 +12,7 @@ use similar::{ChangeTag, TextDiff};
 use crate::twin::Twin;
 
 /// So many lines around a change are shown with it; the twin of the tutorial fits whole.
-const CONTEXT: usize = 8;
+const CONTEXT: usize = 12;
 
 const GONE: Style = AnsiColor::Red.on_default();
 const NEW: Style = AnsiColor::Green.on_default();

@@ -2,4 +2,6 @@
 //!
 //! A backend keeps no rules. `iothub_core::store` says what it must do.
 
+#[cfg(test)]
+mod conformance;
 pub mod memory;

@@ -139,3 +139,45 @@ impl EventLog for MemoryEventLog {
         Box::pin(ready(self.copy(partition, from, max)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance;
+    use iothub_core::auth::AuthMethod;
+    use iothub_core::event::Message;
+    use iothub_core::ids::{DeviceId, GenerationId};
+    use iothub_core::limits;
+    use iothub_core::time::Timestamp;
+
+    #[tokio::test]
+    async fn records_conform() {
+        conformance::commits_are_compared(MemoryRecords::default()).await;
+        conformance::all_are_listed(MemoryRecords::default()).await;
+        conformance::commits_are_watched(MemoryRecords::default()).await;
+    }
+
+    #[tokio::test]
+    async fn events_conform() {
+        conformance::events_are_numbered(MemoryEventLog::new(2, 1 << 20)).await;
+    }
+
+    #[tokio::test]
+    async fn a_full_partition_forgets_its_oldest() {
+        let log = MemoryEventLog::new(1, 3 * (limits::EVENT_OVERHEAD_BYTES + 100));
+        for _ in 0..10 {
+            let event = Event {
+                message: Message { body: vec![0; 100].into(), ..Message::default() },
+                sender: DeviceId::parse("d").unwrap().into(),
+                generation: GenerationId::at(Timestamp::NEVER),
+                auth_method: AuthMethod::DeviceKey,
+                enqueued: Timestamp::NEVER,
+                model_id: None,
+            };
+            log.append(0, event).await.unwrap();
+        }
+        let kept: Vec<_> =
+            log.read(0, 0, 100).await.unwrap().iter().map(|event| event.sequence_number).collect();
+        assert_eq!(kept, [7, 8, 9]);
+    }
+}

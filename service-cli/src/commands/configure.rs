@@ -31,7 +31,7 @@ pub(crate) struct ConfigureArgs {
 
 pub(crate) fn run(session: &mut Session<'_>, args: &ConfigureArgs) -> Result<Verdict, Failure> {
     let change = Change { config_id: args.config_id, send_frequency: args.send_frequency.clone() };
-    let mut story = Story { out: &mut session.out, args, last: None };
+    let mut story = Story { out: &mut session.out, args, last: None, interrupted: false };
     let mut told = Ok(());
     let outcome = configure(&session.client, &args.device, &change, args.timeout, |progress| {
         if told.is_ok() {
@@ -51,6 +51,8 @@ struct Story<'a> {
     out: &'a mut Output,
     args: &'a ConfigureArgs,
     last: Option<Twin>,
+    /// Whether it was said already that the hub does not answer.
+    interrupted: bool,
 }
 
 impl Story<'_> {
@@ -68,12 +70,16 @@ impl Story<'_> {
                 self.out.title(&self.asked(twin))
             }
             Progress::Reported(twin) => {
+                self.interrupted = false;
                 let line = reported(self.last.as_ref(), twin);
                 self.last = Some(twin.clone());
                 line.map_or(Ok(()), |line| self.out.line(&line))
             }
             Progress::Retrying(error) => {
-                output::warn(&format!("{error}; trying again"));
+                if !self.interrupted {
+                    output::warn(&format!("{error}; trying again"));
+                }
+                self.interrupted = true;
                 Ok(())
             }
         }

@@ -99,3 +99,26 @@ fn anything_else_is_an_error() {
         "error: the twin has configId \"seven\", expected a whole number; pass --config-id\n",
     );
 }
+
+#[test]
+fn a_hub_that_is_busy_is_asked_again_and_said_so_once() {
+    let mut looks = 0;
+    let hub = Hub::plain(move |request| {
+        let asked = json!({"configId": 1, "sendFrequency": "5m"});
+        if request.line.starts_with("PATCH") {
+            looks = 1;
+            return Answer::json(&json!({"version": 3, "properties": {"desired": asked}}));
+        }
+        looks += i32::from(looks > 0);
+        match looks {
+            0 => Answer::json(&json!({"version": 2, "etag": "AAE="})),
+            1..=4 => Answer::error(429, "ThrottlingException", "wait"),
+            _ => Answer::json(&json!({"version": 4, "properties": {"reported": asked}})),
+        }
+    });
+    hub.cli()
+        .args(["configure", "d", "5m"])
+        .assert()
+        .code(0)
+        .stderr("ThrottlingException: wait (429001); trying again\n");
+}

@@ -1,0 +1,126 @@
+//! What every backend must do, as tests that each backend calls with a constructor.
+
+use std::sync::{Arc, Mutex};
+
+use iothub_core::auth::AuthMethod;
+use iothub_core::event::{Event, Message};
+use iothub_core::ids::{DeviceId, GenerationId, IdentityId};
+use iothub_core::registry::identity::{Authentication, DeviceIdentity, Status};
+use iothub_core::store::{Change, Effect, EventLog, Record, Records, StoreError, Watcher};
+use iothub_core::time::Timestamp;
+use iothub_core::twin::Twin;
+
+fn id(name: &str) -> IdentityId {
+    DeviceId::parse(name).unwrap().into()
+}
+
+fn record(name: &str, version: u64) -> Arc<Record> {
+    let identity = DeviceIdentity {
+        id: DeviceId::parse(name).unwrap(),
+        generation: GenerationId::at(Timestamp::NEVER),
+        version,
+        status: Status::Enabled,
+        status_reason: None,
+        status_updated: Timestamp::NEVER,
+        authentication: Authentication::None,
+        iot_edge: false,
+        device_scope: None,
+        parent_scopes: Vec::new(),
+    };
+    Arc::new(Record { identity, twin: Twin::new(Timestamp::NEVER) })
+}
+
+#[derive(Default)]
+struct Seen(Mutex<Vec<(String, Vec<Effect>)>>);
+
+impl Watcher for Seen {
+    fn committed(&self, id: &IdentityId, effects: &[Effect]) {
+        self.0.lock().unwrap().push((id.to_string(), effects.to_vec()));
+    }
+}
+
+/// Commits succeed only against the revision that was read.
+pub(crate) async fn commits_are_compared(records: impl Records) {
+    let create =
+        Change { id: id("d"), expected: None, record: Some(record("d", 1)), effects: Vec::new() };
+    assert!(records.get(&id("d")).await.unwrap().is_none());
+    let first = records.commit(create.clone()).await.unwrap();
+    assert_eq!(records.commit(create.clone()).await, Err(StoreError::Conflict));
+
+    let update = Change { expected: Some(first), record: Some(record("d", 2)), ..create.clone() };
+    let second = records.commit(update.clone()).await.unwrap();
+    assert!(second > first);
+    assert_eq!(records.commit(update).await, Err(StoreError::Conflict));
+    let found = records.get(&id("d")).await.unwrap().unwrap();
+    assert_eq!((found.record.identity.version, found.revision), (2, second));
+
+    let stale = Change { expected: Some(first), record: None, ..create.clone() };
+    assert_eq!(records.commit(stale).await, Err(StoreError::Conflict));
+    let remove = Change { expected: Some(second), record: None, ..create.clone() };
+    records.commit(remove.clone()).await.unwrap();
+    assert!(records.get(&id("d")).await.unwrap().is_none());
+    assert_eq!(records.commit(remove).await, Err(StoreError::Conflict));
+    records.commit(create).await.unwrap();
+}
+
+/// All records are listed.
+pub(crate) async fn all_are_listed(records: impl Records) {
+    for name in ["a", "b", "c"] {
+        let record = Some(record(name, 1));
+        let change = Change { id: id(name), expected: None, record, effects: Vec::new() };
+        records.commit(change).await.unwrap();
+    }
+    let all = records.all().await.unwrap();
+    let mut names: Vec<_> = all.iter().map(|record| record.identity.id.to_string()).collect();
+    names.sort();
+    assert_eq!(names, ["a", "b", "c"]);
+}
+
+/// The watcher hears of what was committed, and of nothing else.
+pub(crate) async fn commits_are_watched(records: impl Records) {
+    let seen = Arc::new(Seen::default());
+    records.watch(seen.clone());
+    let change = Change {
+        id: id("d"),
+        expected: None,
+        record: Some(record("d", 1)),
+        effects: vec![Effect::Disabled],
+    };
+    let revision = records.commit(change.clone()).await.unwrap();
+    assert!(records.commit(change.clone()).await.is_err());
+    let remove =
+        Change { expected: Some(revision), record: None, effects: vec![Effect::Deleted], ..change };
+    records.commit(remove).await.unwrap();
+    let expected =
+        [("d".to_owned(), vec![Effect::Disabled]), ("d".to_owned(), vec![Effect::Deleted])];
+    assert_eq!(*seen.0.lock().unwrap(), expected);
+}
+
+fn event(body: &str) -> Event {
+    let body = body.to_owned().into_bytes().into();
+    Event {
+        message: Message { body, ..Message::default() },
+        sender: id("d"),
+        generation: GenerationId::at(Timestamp::NEVER),
+        auth_method: AuthMethod::DeviceKey,
+        enqueued: Timestamp::NEVER,
+        model_id: None,
+    }
+}
+
+/// Events keep their order and their numbers within a partition.
+pub(crate) async fn events_are_numbered(log: impl EventLog) {
+    for (body, number) in [("0", 0), ("1", 1), ("2", 2)] {
+        assert_eq!(log.append(0, event(body)).await, Ok(number));
+    }
+    assert_eq!(log.append(1, event("other")).await, Ok(0));
+    let read = log.read(0, 1, 10).await.unwrap();
+    let found: Vec<_> = read
+        .iter()
+        .map(|found| (found.sequence_number, found.event.message.body.clone()))
+        .collect();
+    assert_eq!(found, [(1, "1".into()), (2, "2".into())]);
+    assert_eq!(log.read(0, 0, 1).await.unwrap().len(), 1);
+    assert!(log.read(0, 3, 10).await.unwrap().is_empty());
+    assert!(log.append(log.partitions(), event("x")).await.is_err());
+}

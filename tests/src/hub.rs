@@ -1,0 +1,205 @@
+//! A hub inside the test, behind plain blocking calls.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use iothub_core::auth::sas;
+use iothub_core::event::Event;
+use iothub_testkit::Emulator;
+use iothub_wire::connection_string::{ServiceConnectionString, encode};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use crate::mqtt::{ACCEPTED, Connect, Connection, PATIENCE, subscribe};
+use crate::rest::Rest;
+use crate::{FAR_FUTURE, key};
+
+/// A hub of the test's own. It stops when dropped.
+pub struct Hub {
+    /// What a test asks in Rust: the event log, the addresses.
+    pub emulator: Emulator,
+    /// The back end, as the policy `iothubowner`.
+    pub rest: Rest,
+    /// The policy's connection string.
+    pub owner: ServiceConnectionString,
+    /// Runs the emulator's tasks while the test blocks; dropped last.
+    runtime: Runtime,
+}
+
+/// A device that exists on the hub, with [`key`] 1 and 2.
+#[derive(Clone, Debug)]
+pub struct Device {
+    /// Its id.
+    pub id: String,
+    /// The hub's host name.
+    pub host: String,
+}
+
+impl Hub {
+    /// Starts a hub with nothing in it.
+    pub fn start() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let emulator = runtime.block_on(Emulator::start()).unwrap();
+        let owner = ServiceConnectionString::parse(&emulator.connection_string()).unwrap();
+        let authority = format!("{}:{}", owner.host.name, emulator.https_addr().port());
+        let rest = Rest::new(&authority, &owner, emulator.ca_pem().as_bytes());
+        Self { emulator, rest, owner, runtime }
+    }
+
+    /// The host name, without a port.
+    pub fn host(&self) -> &str {
+        &self.owner.host.name
+    }
+
+    /// Creates a device.
+    pub fn device(&self, id: &str) -> Device {
+        let keys = json!({
+            "primaryKey": key(1).as_base64(),
+            "secondaryKey": key(2).as_base64(),
+        });
+        let body = json!({
+            "deviceId": id,
+            "authentication": { "type": "sas", "symmetricKey": keys },
+        });
+        self.rest.put(&format!("/devices/{}", encode(id)), &body.to_string()).expect(200);
+        Device { id: id.to_owned(), host: self.host().to_owned() }
+    }
+
+    /// Opens a plain connection to the MQTT port.
+    pub fn open(&self) -> Connection {
+        Connection::plain(self.emulator.mqtt_addr().expect("the plain MQTT port is on"))
+    }
+
+    /// Opens a connection over TLS to the MQTT port.
+    pub fn open_tls(&self) -> Connection {
+        Connection::tls(self.emulator.mqtts_addr(), self.host(), self.tls_config())
+    }
+
+    /// Opens a connection over TLS to the HTTPS port.
+    pub fn open_https(&self) -> Connection {
+        Connection::tls(self.emulator.https_addr(), self.host(), self.tls_config())
+    }
+
+    /// A client that trusts this hub and nobody else.
+    pub fn tls_config(&self) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(self.emulator.ca_pem().as_bytes()) {
+            roots.add(certificate.unwrap()).unwrap();
+        }
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Arc::new(config)
+    }
+
+    /// Sends CONNECT on a new connection and expects this answer.
+    pub fn connect_as(&self, connect: &Connect, answer: &[u8]) -> Connection {
+        let mut connection = self.open();
+        connection.send(&connect.bytes());
+        connection.expect(answer);
+        connection
+    }
+
+    /// Connects a device with a clean session.
+    pub fn connect(&self, device: &Device) -> Connection {
+        self.connect_as(&device.connect(), ACCEPTED)
+    }
+
+    /// Connects a device with a clean session, and subscribes it to the answers of twin requests
+    /// and to desired changes.
+    pub fn connect_twin(&self, device: &Device) -> Connection {
+        let mut connection = self.connect(device);
+        subscribe_twin(&mut connection);
+        connection
+    }
+
+    /// The twin of a device, as the back end sees it.
+    pub fn twin(&self, device: &Device) -> Value {
+        self.rest.get(&format!("/twins/{}", encode(&device.id))).expect(200).json()
+    }
+
+    /// Patches the desired properties of a device; `desired` is JSON.
+    pub fn desire(&self, device: &Device, desired: &str) -> Value {
+        let body = format!(r#"{{"properties":{{"desired":{desired}}}}}"#);
+        self.rest.patch(&format!("/twins/{}", encode(&device.id)), &body).expect(200).json()
+    }
+
+    /// Every message that the hub took from devices, those of one device in their order.
+    pub fn events(&self) -> Vec<Arc<Event>> {
+        let log = self.emulator.hub().events().clone();
+        let mut events = Vec::new();
+        for partition in 0..log.partitions() {
+            let read = self.runtime.block_on(log.read(partition, 0, usize::MAX)).unwrap();
+            events.extend(read.into_iter().map(|logged| logged.event));
+        }
+        events
+    }
+
+    /// Waits until the hub has taken so many messages, and gives them.
+    pub fn await_events(&self, count: usize) -> Vec<Arc<Event>> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let events = self.events();
+            if events.len() >= count {
+                return events;
+            }
+            assert!(Instant::now() < deadline, "{} messages came, expected {count}", events.len());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Stops the hub gracefully and waits until it has.
+    pub fn stop(self) {
+        let Self { emulator, runtime, .. } = self;
+        runtime.block_on(emulator.stop());
+    }
+}
+
+/// Subscribes to the answers of twin requests and to desired changes, at quality of service 0.
+pub fn subscribe_twin(connection: &mut Connection) {
+    let filters = [("$iothub/twin/res/#", 0), ("$iothub/twin/PATCH/properties/desired/#", 0)];
+    connection.send(&subscribe(2, &filters));
+    connection.expect(&[0x90, 4, 0, 2, 0, 0]);
+}
+
+impl Device {
+    /// The user name of current SDKs.
+    pub fn user_name(&self) -> String {
+        self.user_name_of("2021-04-12")
+    }
+
+    /// The user name of a client of this api-version.
+    pub fn user_name_of(&self, api_version: &str) -> String {
+        format!("{}/{}/?api-version={api_version}", self.host, self.id)
+    }
+
+    /// The resource of this device's tokens, not encoded.
+    pub fn resource(&self) -> String {
+        format!("{}/devices/{}", self.host, self.id)
+    }
+
+    /// A token of this device's primary key.
+    pub fn token(&self) -> String {
+        sas::sign(&encode(&self.resource()), FAR_FUTURE, None, &key(1))
+    }
+
+    /// CONNECT with a clean session, as current SDKs do it.
+    pub fn connect(&self) -> Connect {
+        Connect::new(&self.id, &self.user_name(), &self.token())
+    }
+
+    /// CONNECT with a clean session, as a client of this api-version.
+    pub fn connect_of(&self, api_version: &str) -> Connect {
+        Connect::new(&self.id, &self.user_name_of(api_version), &self.token())
+    }
+}

@@ -1,0 +1,296 @@
+//! The three programs as a user runs them: help, mistakes, exit codes, and the tutorial typed in.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what does not hold here must fail the test, at once and with its values"
+)]
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdout, Stdio};
+use std::time::{Duration, Instant};
+
+use assert_cmd::Command;
+use iothub_tests::program::{self, DEVICE_SIM, EMULATOR, Emulator, SERVICE_CLI};
+use predicates::prelude::*;
+use serde_json::Value;
+use tempfile::TempDir;
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A command of a program that finds no emulator.
+fn alone(name: &str) -> (Command, TempDir) {
+    let state = TempDir::new().unwrap();
+    let mut command = Command::from_std(program::command(name, state.path()));
+    command.timeout(LIMIT);
+    (command, state)
+}
+
+/// Runs service-cli against the emulator and gives what it prints.
+fn service_cli(emulator: &Emulator, arguments: &[&str]) -> String {
+    let mut command = emulator.command(SERVICE_CLI);
+    let output = command.timeout(LIMIT).args(arguments).assert().success().get_output().clone();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The same with `--output json`.
+fn service_json(emulator: &Emulator, arguments: &[&str]) -> Value {
+    let text = service_cli(emulator, &[arguments, &["--output", "json"]].concat());
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// A device that runs until it is dropped, and the lines that it prints.
+struct Device {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Device {
+    fn start(emulator: &Emulator, connection_string: &str) -> Self {
+        let ca = emulator.local.ca_file.to_str().unwrap();
+        let mut child = program::command(DEVICE_SIM, emulator.state_dir())
+            .args(["run", "--connection-string", connection_string, "--ca", ca])
+            .args(["--output", "json"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        Self { child, lines }
+    }
+
+    /// Reads until the event of that name.
+    fn until(&mut self, event: &str) -> Value {
+        let mut seen = String::new();
+        loop {
+            let start = seen.len();
+            let length = self.lines.read_line(&mut seen).unwrap();
+            assert!(length > 0, "device-sim ended before {event}:\n{seen}");
+            let line: Value = serde_json::from_str(&seen[start..])
+                .unwrap_or_else(|error| panic!("{error}: {}", &seen[start..]));
+            if line["event"] == event {
+                return line;
+            }
+        }
+    }
+
+    /// Interrupts it, as Ctrl-C does, and gives its exit code.
+    fn interrupt(mut self) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        assert!(
+            std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success()
+        );
+        let deadline = Instant::now() + LIMIT;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("{DEVICE_SIM} did not stop within {LIMIT:?}");
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn each_program_says_what_it_is() {
+    for name in [EMULATOR, DEVICE_SIM, SERVICE_CLI] {
+        let (mut command, _state) = alone(name);
+        let version = format!("{name} {}\n", env!("CARGO_PKG_VERSION"));
+        command.arg("--version").assert().success().stdout(version);
+        let (mut command, _state) = alone(name);
+        command.arg("--help").assert().success().stdout(predicate::str::contains("Usage:"));
+    }
+}
+
+#[test]
+fn mistakes_on_the_command_line_end_with_2() {
+    let table: [(&str, &[&str]); 9] = [
+        (EMULATOR, &["--no-such-flag"]),
+        (EMULATOR, &["no-such-command"]),
+        (EMULATOR, &["env", "--shell", "cmd"]),
+        (DEVICE_SIM, &["run", "--no-such-flag"]),
+        (DEVICE_SIM, &["no-such-command"]),
+        (SERVICE_CLI, &[]),
+        (SERVICE_CLI, &["device", "show"]),
+        (SERVICE_CLI, &["device", "show", "not an id"]),
+        (SERVICE_CLI, &["configure", "d1"]),
+    ];
+    for (name, arguments) in table {
+        let (mut command, _state) = alone(name);
+        let assert = command.args(arguments).assert();
+        assert.code(2).stdout("").stderr(predicate::str::is_empty().not());
+    }
+}
+
+#[test]
+fn mistakes_in_the_configuration_are_told_together() {
+    let (mut command, _state) = alone(EMULATOR);
+    let arguments =
+        ["run", "--mqtts-port", "70000", "--https-port", "x", "--hostname", "not a name"];
+    let all = predicate::str::contains("70000")
+        .and(predicate::str::contains("\"x\""))
+        .and(predicate::str::contains("not a name"));
+    command.args(arguments).assert().failure().stderr(all);
+}
+
+#[test]
+fn completions_are_printed() {
+    for name in [EMULATOR, SERVICE_CLI] {
+        let (mut command, _state) = alone(name);
+        let assert = command.args(["completions", "bash"]).assert();
+        assert.success().stdout(predicate::str::contains(name));
+    }
+}
+
+#[test]
+fn without_an_emulator_the_service_says_where_it_looked() {
+    let (mut command, state) = alone(SERVICE_CLI);
+    let place = state.path().to_str().unwrap().to_owned();
+    let assert = command.args(["device", "list"]).assert();
+    assert.code(2).stderr(predicate::str::contains(place));
+}
+
+#[test]
+fn the_demo_agrees_in_the_end() {
+    let (mut command, _state) = alone(EMULATOR);
+    let start = Instant::now();
+    let told = predicate::str::contains("configId").and(predicate::str::contains("sendFrequency"));
+    command.arg("demo").assert().code(0).stdout(told);
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(10), "the demo took {took:?}");
+}
+
+#[test]
+fn the_emulator_prints_what_is_needed_next() {
+    let state = TempDir::new().unwrap();
+    let mut child = program::command(EMULATOR, state.path())
+        .args(["run", "--mqtts-port", "0", "--https-port", "0", "--admin-port", "0"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap());
+    let mut text = String::new();
+    for line in lines.lines() {
+        let line = line.unwrap();
+        text.push_str(&line);
+        text.push('\n');
+        if line.contains("device-sim run") {
+            break;
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    for expected in
+        ["HostName=127.0.0.1", "ca.pem", "iothub-emulator env", "service-cli device create"]
+    {
+        assert!(text.contains(expected), "{expected} is missing:\n{text}");
+    }
+}
+
+#[test]
+fn an_interrupt_stops_the_emulator_and_its_traces() {
+    let emulator = Emulator::start();
+    let file = emulator.state_dir().join("emulator.json");
+    assert!(file.exists());
+    assert_eq!(emulator.interrupt(), Some(0));
+    assert!(!file.exists(), "a stopped emulator is still announced");
+}
+
+#[test]
+fn the_authority_is_made_once_and_its_key_is_private() {
+    let state = TempDir::new().unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = Command::from_std(program::command(EMULATOR, state.path()));
+        let output = command.timeout(LIMIT).args(arguments).assert().success().get_output().clone();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let first = run(&["env", "--shell", "bash"]);
+    for variable in
+        ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "IOTHUB_CONNECTION_STRING"]
+    {
+        assert!(first.contains(&format!("export {variable}=")), "{variable} is missing:\n{first}");
+    }
+    let ca = std::fs::read(state.path().join("ca.pem")).unwrap();
+    run(&["env", "--shell", "bash"]);
+    assert_eq!(std::fs::read(state.path().join("ca.pem")).unwrap(), ca);
+    assert_eq!(run(&["ca", "path"]).trim(), state.path().join("ca.pem").to_str().unwrap());
+    #[cfg(unix)]
+    for entry in std::fs::read_dir(state.path()).unwrap() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = entry.unwrap().path();
+        let private = std::fs::read(&path)
+            .is_ok_and(|bytes| bytes.windows(11).any(|window| window == b"PRIVATE KEY"));
+        if private {
+            let mode = path.metadata().unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode, 0o600, "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_registry_is_served_on_the_command_line() {
+    let emulator = Emulator::start();
+    let device = service_json(&emulator, &["device", "create", "d1"]);
+    assert_eq!(device["deviceId"], "d1");
+    let mut again = emulator.command(SERVICE_CLI);
+    let exists =
+        predicate::str::contains("DeviceAlreadyExists").or(predicate::str::contains("409"));
+    again.timeout(LIMIT).args(["device", "create", "d1"]).assert().code(2).stderr(exists);
+    assert_eq!(service_json(&emulator, &["device", "show", "d1"])["etag"], device["etag"]);
+    assert!(service_cli(&emulator, &["device", "list"]).contains("d1"));
+    let stats = service_cli(&emulator, &["stats"]);
+    assert!(stats.contains('1'), "{stats}");
+    let twin = service_json(&emulator, &["twin", "update", "d1", "--desired", r#"{"a":1}"#]);
+    assert_eq!(twin["properties"]["desired"]["a"], 1);
+    service_cli(&emulator, &["device", "delete", "d1"]);
+    let mut gone = emulator.command(SERVICE_CLI);
+    gone.timeout(LIMIT).args(["device", "show", "d1"]).assert().code(1);
+}
+
+#[test]
+fn the_tutorial_typed_in() {
+    let emulator = Emulator::start();
+    service_cli(&emulator, &["device", "create", "my-device"]);
+    let text = service_cli(&emulator, &["device", "connection-string", "my-device"]);
+    let mut device = Device::start(&emulator, text.trim());
+    device.until("connected");
+    let outcome = service_json(&emulator, &["configure", "my-device", "5m", "--config-id", "3"]);
+    assert!(outcome.is_object(), "{outcome}");
+    let applied = device.until("applied");
+    assert_eq!(applied["configId"], 3, "{applied}");
+    assert_eq!(applied["sendFrequency"], "5m", "{applied}");
+    let twin = service_json(&emulator, &["twin", "show", "my-device"]);
+    let text = twin["properties"]["reported"].to_string();
+    assert!(text.contains("\"5m\""), "{text}");
+    assert_eq!(device.interrupt(), Some(0));
+}
+
+#[test]
+fn a_device_that_does_not_answer_is_told_apart() {
+    let emulator = Emulator::start();
+    service_cli(&emulator, &["device", "create", "silent"]);
+    let mut command = emulator.command(SERVICE_CLI);
+    let arguments = ["configure", "silent", "5m", "--timeout", "1s"];
+    command.timeout(LIMIT).args(arguments).assert().code(1);
+}
+
+#[test]
+fn a_refused_device_says_so_and_fails() {
+    let emulator = Emulator::start();
+    service_cli(&emulator, &["device", "create", "d1"]);
+    let text = service_cli(&emulator, &["device", "connection-string", "d1"]);
+    service_cli(&emulator, &["device", "delete", "d1"]);
+    let ca = emulator.local.ca_file.to_str().unwrap();
+    let mut command = emulator.command(DEVICE_SIM);
+    let arguments = ["run", "--connection-string", text.trim(), "--ca", ca];
+    command.timeout(LIMIT).args(arguments).assert().failure();
+}

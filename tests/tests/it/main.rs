@@ -1,0 +1,26 @@
+//! A hub inside the test process, spoken to over real sockets on free ports. Each test has a hub
+//! of its own.
+//!
+//! One module per subject; what they say is what `IoT` Hub was seen or is documented to do.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "what does not hold here must fail the test, at once and with its values"
+)]
+
+mod auth;
+mod connect;
+mod errors;
+mod events;
+mod illegal;
+mod legacy;
+mod policies;
+mod registry;
+mod service_twin;
+mod session;
+mod shutdown;
+mod telemetry;
+mod twin;

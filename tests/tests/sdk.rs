@@ -1,0 +1,53 @@
+//! Microsoft's own SDKs, unmodified, against the emulator as a program: one script per subject.
+//!
+//! Each test starts an emulator of its own on an address of its own with the ports that SDKs
+//! hard-code (443 and 8883), and gives the script nothing but the variables that
+//! `iothub-emulator env` prints.
+
+use iothub_tests::sdk::Language::{Node, Python};
+use iothub_tests::sdk::run;
+
+#[test]
+fn python_tutorial() {
+    run(Python, "tutorial.py");
+}
+
+#[test]
+fn python_tutorial_with_asyncio() {
+    run(Python, "tutorial_aio.py");
+}
+
+#[test]
+fn python_registry() {
+    run(Python, "registry.py");
+}
+
+#[test]
+fn python_twin() {
+    run(Python, "twin.py");
+}
+
+#[test]
+fn python_connection() {
+    run(Python, "connection.py");
+}
+
+#[test]
+fn node_tutorial() {
+    run(Node, "tutorial.js");
+}
+
+#[test]
+fn node_registry() {
+    run(Node, "registry.js");
+}
+
+#[test]
+fn node_twin() {
+    run(Node, "twin.js");
+}
+
+#[test]
+fn node_connection() {
+    run(Node, "connection.js");
+}
