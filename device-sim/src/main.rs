@@ -10,6 +10,7 @@ use clap::{CommandFactory as _, Parser as _};
 use device_sim::{Device, Error, Event, SystemClock};
 use iothub_core::time::Clock as _;
 use tokio::sync::Notify;
+use tracing_subscriber::EnvFilter;
 
 use cli::args::{Arguments, Command, Output, Run};
 use cli::output;
@@ -61,6 +62,7 @@ impl From<Error> for Failure {
 }
 
 fn start(run: &Run) -> Result<(), Failure> {
+    log();
     let device = Device::new(setup::options(run)?)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         // One device is one task and one socket.
@@ -79,6 +81,12 @@ fn start(run: &Run) -> Result<(), Failure> {
         };
         device.run(observer, shutdown).await.map_err(Failure::from)
     })
+}
+
+/// Writes warnings to standard error, or what `RUST_LOG` asks for.
+fn log() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(anstream::stderr).init();
 }
 
 /// Prints events and asks to stop when there have been enough of them, or nobody reads them.

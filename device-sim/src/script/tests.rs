@@ -99,6 +99,13 @@ fn what_is_no_toml_is_named_by_line() {
     assert_eq!(mistakes.iter().next().map(|mistake| mistake.line), Some(2));
 }
 
+proptest::proptest! {
+    #[test]
+    fn no_text_is_too_much(text in r#"([a-z\[\]{}.="0-9\-\n #]|walk|telemetry|desired|é)*"#) {
+        let _ = Script::parse(&text);
+    }
+}
+
 #[test]
 fn a_generator_s_name_beside_others_is_an_object() {
     let script = Script::parse("[[telemetry]]\nbody = { sine = 1, other = 2 }").unwrap();

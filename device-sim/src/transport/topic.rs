@@ -119,6 +119,23 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_topic_is_too_much(
+            topic in r"(\$iothub/twin/res/|PATCH/properties/desired/|/\?|\$rid=|[0-9]+|&|é|.)*",
+        ) {
+            let _ = Downlink::parse(&topic);
+        }
+
+        #[test]
+        fn answers_keep_their_request_id(rid in "[^&]+", status in 100_u16..600) {
+            let topic = format!("$iothub/twin/res/{status}/?$rid={rid}&$version=3");
+            let rid = rid.as_str();
+            let answer = Downlink::TwinAnswer { rid, status, version: Some(3) };
+            proptest::prop_assert_eq!(Downlink::parse(&topic), Some(answer));
+        }
+    }
+
     #[test]
     fn downlinks_parse() {
         let answer = |rid, status, version| Some(Downlink::TwinAnswer { rid, status, version });
