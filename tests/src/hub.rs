@@ -83,6 +83,11 @@ impl Hub {
         Connection::tls(self.emulator.mqtts_addr(), self.host(), self.tls_config())
     }
 
+    /// Opens a connection over TLS to the HTTPS port.
+    pub fn open_https(&self) -> Connection {
+        Connection::tls(self.emulator.https_addr(), self.host(), self.tls_config())
+    }
+
     /// A client that trusts this hub and nobody else.
     pub fn tls_config(&self) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();

@@ -290,6 +290,16 @@ impl Connection {
         self.expect(PINGRESP);
     }
 
+    /// The next line, for what is not MQTT.
+    pub fn read_line(&mut self) -> String {
+        self.tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut line = Vec::new();
+        while line.last() != Some(&b'\n') {
+            line.push(self.byte(PATIENCE).expect("the connection ended inside a line"));
+        }
+        String::from_utf8(line).unwrap()
+    }
+
     /// Cuts the connection as a network would: no DISCONNECT is sent.
     pub fn cut(self) {
         drop(self);

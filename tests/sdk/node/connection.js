@@ -40,6 +40,8 @@ test('desired_patches_arrive_after_a_cut', async () => {
   const twin = await client.getTwin();
   const patches = new Arrivals();
   twin.on('properties.desired', (patch) => patches.put(patch));
+  // a listener is told at once what is there already
+  assert.deepEqual(await patches.take('what is desired already'), { $version: 1 });
   await report(twin, { listening: true });
   await device.desire({ n: 1 });
   assert.deepEqual(await patches.take('the patch before the cut'), { n: 1, $version: 2 });

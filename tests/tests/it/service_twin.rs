@@ -250,15 +250,18 @@ fn bad_documents_are_refused_with_a_reason() {
 fn sections_have_their_limits() {
     let hub = Hub::start();
     hub.device("d1");
-    let text = "v".repeat(4092);
+    let (full, last) = ("v".repeat(4092), "v".repeat(4091));
+    let too_large = "DeviceModelMaxPropertiesExceeded";
     for number in 1..=8 {
+        let text = if number < 8 { &full } else { &last };
         patch(&hub, &json!({ "properties": { "desired": { (format!("key{number}")): text } } }));
     }
-    hub.rest
-        .patch("/twins/d1", r#"{"properties":{"desired":{"k":1}}}"#)
-        .expect_error(400, "ArgumentInvalid");
-    patch(&hub, &json!({ "tags": { "key1": text, "key2": text } }));
-    hub.rest.patch("/twins/d1", r#"{"tags":{"k":1}}"#).expect_error(400, "ArgumentInvalid");
+    let more = r#"{"properties":{"desired":{"k":1}}}"#;
+    let text = hub.rest.patch("/twins/d1", more).expect_error(403, too_large);
+    assert_eq!(text, "'Properties.Desired' size should be less than 32768 bytes.");
+    patch(&hub, &json!({ "tags": { "key1": full, "key2": last } }));
+    hub.rest.patch("/twins/d1", r#"{"tags":{"k":1}}"#).expect_error(403, too_large);
+    // what makes it smaller is allowed
     patch(&hub, &json!({ "tags": { "key1": null } }));
 }
 

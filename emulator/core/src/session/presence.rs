@@ -88,7 +88,8 @@ impl Presences {
             *presence = Presence::new(generation);
         }
         presence.close(CloseReason::TakenOver);
-        if !persistent {
+        // What a clean session subscribed to ends with it, also when it is taken over.
+        if !persistent || !presence.persistent {
             presence.subscriptions = Subscriptions::default();
         }
         presence.persistent = persistent;
