@@ -25,8 +25,9 @@ pub struct Facts<'a> {
     pub ca_file: Option<&'a Path>,
 }
 
-/// The text, with a line end after each line.
-pub fn text(facts: &Facts<'_>) -> String {
+/// The text, with a line end after each line. `env_command` is how another terminal asks for the
+/// variables; it differs where the state directory is not the usual one.
+pub fn text(facts: &Facts<'_>, env_command: &str) -> String {
     let mut lines = Vec::new();
     lines.push(("MQTT", format!("mqtts://{}", facts.mqtts)));
     if let Some(mqtt) = facts.mqtt {
@@ -47,17 +48,18 @@ pub fn text(facts: &Facts<'_>) -> String {
     if facts.https_fell_back {
         text.push_str(&fallback_notice());
     }
-    text.push_str(TO_TRY);
-    text
-}
-
-const TO_TRY: &str = r#"
+    let _ = write!(
+        text,
+        r#"
 In another terminal:
 
-  eval "$(iothub-emulator env)"
+  eval "$({env_command})"
   service-cli device create my-device
   device-sim run --connection-string "$(service-cli device connection-string my-device)"
-"#;
+"#
+    );
+    text
+}
 
 fn fallback_notice() -> String {
     let remedy = if cfg!(target_os = "linux") {
@@ -103,13 +105,13 @@ In another terminal:
   service-cli device create my-device
   device-sim run --connection-string "$(service-cli device connection-string my-device)"
 "#;
-        assert_eq!(text(&facts()), expected);
+        assert_eq!(text(&facts(), "iothub-emulator env"), expected);
     }
 
     #[test]
     fn a_plain_listener_is_told_and_a_certificate_in_memory_is_not() {
         let plain = Some(([127, 0, 0, 1], 1883).into());
-        let text = text(&Facts { mqtt: plain, ca_file: None, ..facts() });
+        let text = text(&Facts { mqtt: plain, ca_file: None, ..facts() }, "iothub-emulator env");
         assert!(text.contains("           mqtt://127.0.0.1:1883 (no TLS)\n"), "{text}");
         assert!(!text.contains("Trust"), "{text}");
     }
@@ -117,7 +119,7 @@ In another terminal:
     #[test]
     fn a_port_that_may_not_be_bound_is_told_in_one_line_with_the_remedy() {
         let https = ([127, 0, 0, 1], 8443).into();
-        let text = text(&Facts { https, https_fell_back: true, ..facts() });
+        let text = text(&Facts { https, https_fell_back: true, ..facts() }, "iothub-emulator env");
         let notice = text.lines().find(|line| line.starts_with("Port 443")).unwrap();
         assert!(notice.contains("HTTPS is on 8443"), "{notice}");
         if cfg!(target_os = "linux") {

@@ -237,7 +237,6 @@ fn read_authority(
         return Err(CertificateError::Algorithm { path, found: found.algorithm(), wanted });
     }
     if found.expires() < now.after(RENEWAL) {
-        tracing::warn!(file = %path.display(), "the authority expires and is replaced: trust the new one");
         return Ok(None);
     }
     Ok(Some(found))
@@ -274,6 +273,10 @@ fn new_authority(
     algorithm: Option<KeyAlgorithm>,
     now: Timestamp,
 ) -> Result<Authority, CertificateError> {
+    let path = dir.file(CA_FILE_NAME);
+    if path.exists() {
+        tracing::warn!(file = %path.display(), "the authority expires and is replaced: trust the new one");
+    }
     let authority = Authority::make(algorithm.unwrap_or_default(), now)?;
     // The key goes first: a certificate without its key would be there for good.
     dir.write(CA_KEY_FILE_NAME, authority.key_pem().as_bytes(), Readers::Owner)?;

@@ -6,12 +6,11 @@ use std::path::Path;
 use clap::CommandFactory as _;
 use clap_complete::Shell as CompletionShell;
 use iothub_core::time::{Clock as _, Timestamp};
-use iothub_emulator::bundle;
 use iothub_emulator::certificate::{AuthorityCertificate, CA_FILE_NAME, CertificateError};
 use iothub_emulator::clock::SystemClock;
 use iothub_emulator::config::{Config, HTTPS_PORT, HubKeys};
 use iothub_emulator::state_dir::{StateDir, StateError};
-use iothub_emulator::{OWNER, keys};
+use iothub_emulator::{OWNER, bundle, keys};
 use iothub_wire::connection_string::{Host, ServiceConnectionString};
 use iothub_wire::local::{self, LocalEmulator};
 

@@ -193,7 +193,7 @@ impl fmt::Display for Step {
 }
 
 /// A word of a shell command, in quotes if it needs any.
-fn quoted(word: impl AsRef<Path>) -> String {
+pub(crate) fn quoted(word: impl AsRef<Path>) -> String {
     let word = word.as_ref().display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@".contains(c);
     if word.chars().all(plain) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
