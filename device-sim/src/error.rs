@@ -9,10 +9,12 @@ use crate::transport::tls::InvalidRoots;
 pub enum Error {
     /// The hub does not accept who the device says it is.
     #[error(
-        "{endpoint} refused the connection string: the device is not known there, its key is \
-         another, or the clocks differ by more than five minutes (CONNACK {code})"
+        "{endpoint} refused the connection string of {identity:?}: the device is not known there, \
+         its key is another, or the clocks differ by more than five minutes (CONNACK {code})"
     )]
     NotAuthorized {
+        /// Who the device says it is.
+        identity: String,
         /// Host and port.
         endpoint: String,
         /// The code of MQTT.

@@ -88,6 +88,8 @@ fn observer(run: &Run, enough: Arc<Notify>) -> impl FnMut(Event) + Send + use<> 
     move |event| {
         let now = SystemClock.now();
         let printed = match output {
+            // What follows says why: the next try, or the error with which the program ends.
+            Output::Human if matches!(event, Event::Refused { .. }) => Ok(()),
             Output::Human => output::print(output, now, &event, &mut anstream::stdout()),
             // Never with colours, even where they are forced.
             Output::Json => output::print(output, now, &event, &mut io::stdout()),

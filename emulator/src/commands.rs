@@ -122,8 +122,8 @@ fn description(ca_file: &Path, authority: &AuthorityCertificate) -> String {
 }
 
 fn change_trust(change: Change, ca_file: &Path) -> Result<String, CommandError> {
-    let is_directory = |path: &str| Path::new(path).is_dir();
-    let Some(store) = Store::find(std::env::consts::OS, is_directory) else {
+    let exists = |path: &str| Path::new(path).exists();
+    let Some(store) = Store::find(std::env::consts::OS, exists) else {
         return Err(CommandError::UnknownStore(shown(ca_file)));
     };
     let steps = store.steps(change, ca_file);

@@ -18,7 +18,10 @@ const NAME: &str = "iothub-emulator";
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Store {
     /// Debian, Ubuntu, Alpine.
-    Debian,
+    Debian {
+        /// Whether Java has a copy of the list.
+        java: bool,
+    },
     /// Fedora, Red Hat, Amazon Linux.
     Fedora,
     /// macOS.
@@ -57,14 +60,15 @@ pub(crate) enum StepError {
 }
 
 impl Store {
-    /// The store of this machine, told by the directories that it has.
-    pub(crate) fn find(system: &str, is_directory: impl Fn(&str) -> bool) -> Option<Self> {
+    /// The store of this machine, told by what exists on it.
+    pub(crate) fn find(system: &str, exists: impl Fn(&str) -> bool) -> Option<Self> {
         match system {
             "macos" => Some(Self::MacOs),
             // Fedora first: it also has the other's directory where a package brought it along.
-            "linux" if is_directory(FEDORA_DIRECTORY) => Some(Self::Fedora),
-            "linux" if is_directory("/usr/share/ca-certificates") => Some(Self::Debian),
-            "linux" if is_directory(DEBIAN_DIRECTORY) => Some(Self::Debian),
+            "linux" if exists(FEDORA_DIRECTORY) => Some(Self::Fedora),
+            "linux" if exists("/usr/share/ca-certificates") => {
+                Some(Self::Debian { java: exists(JAVA_HOOK) })
+            }
             _ => None,
         }
     }
@@ -79,28 +83,22 @@ impl Store {
             (Self::MacOs, Change::Uninstall) => {
                 vec![security(&["remove-trusted-cert", "-d"], ca_file)]
             }
-            (Self::Debian | Self::Fedora, Change::Install) => {
-                vec![Step::Copy(ca_file.to_owned(), self.installed()), self.refresh()]
+            (Self::Fedora, Change::Install) => {
+                vec![copy_to(FEDORA_DIRECTORY, ca_file), run("update-ca-trust", &["extract"])]
             }
-            (Self::Debian | Self::Fedora, Change::Uninstall) => {
-                vec![Step::Remove(self.installed()), self.refresh()]
+            (Self::Fedora, Change::Uninstall) => {
+                vec![remove_from(FEDORA_DIRECTORY), run("update-ca-trust", &["extract"])]
             }
-        }
-    }
-
-    fn installed(self) -> PathBuf {
-        let directory = match self {
-            Self::Fedora => FEDORA_DIRECTORY,
-            _ => DEBIAN_DIRECTORY,
-        };
-        // Debian's tool takes no other ending.
-        Path::new(directory).join(NAME).with_extension("crt")
-    }
-
-    fn refresh(self) -> Step {
-        match self {
-            Self::Fedora => Step::Run("update-ca-trust", vec!["extract".to_owned()]),
-            _ => Step::Run("update-ca-certificates", Vec::new()),
+            (Self::Debian { .. }, Change::Install) => {
+                vec![copy_to(DEBIAN_DIRECTORY, ca_file), run("update-ca-certificates", &[])]
+            }
+            (Self::Debian { java }, Change::Uninstall) => {
+                // Only a fresh start drops the links to what is gone.
+                let refresh = run("update-ca-certificates", &["--fresh"]);
+                let mut steps = vec![remove_from(DEBIAN_DIRECTORY), refresh];
+                steps.extend(java.then(tell_java));
+                steps
+            }
         }
     }
 }
@@ -109,10 +107,36 @@ const DEBIAN_DIRECTORY: &str = "/usr/local/share/ca-certificates";
 const FEDORA_DIRECTORY: &str = "/etc/pki/ca-trust/source/anchors";
 const SYSTEM_KEYCHAIN: &str = "/Library/Keychains/System.keychain";
 
+/// Puts the system's list into the Java key store too, on Debian with Java.
+const JAVA_HOOK: &str = "/etc/ca-certificates/update.d/jks-keystore";
+
+/// Debian's tool tells the hook what was added, but not what was removed from the local directory;
+/// without this Java would trust the authority for good.
+fn tell_java() -> Step {
+    let line = format!("echo -/etc/ssl/certs/{NAME}.pem | {JAVA_HOOK}");
+    run("sh", &["-c", &line])
+}
+
 fn security(arguments: &[&str], ca_file: &Path) -> Step {
     let file = ca_file.display().to_string();
-    let arguments = arguments.iter().map(|argument| (*argument).to_owned()).chain([file]);
-    Step::Run("security", arguments.collect())
+    run("security", &[arguments, &[file.as_str()]].concat())
+}
+
+fn copy_to(directory: &str, ca_file: &Path) -> Step {
+    Step::Copy(ca_file.to_owned(), installed(directory))
+}
+
+fn remove_from(directory: &str) -> Step {
+    Step::Remove(installed(directory))
+}
+
+/// Debian's tool takes no other ending.
+fn installed(directory: &str) -> PathBuf {
+    Path::new(directory).join(NAME).with_extension("crt")
+}
+
+fn run(program: &'static str, arguments: &[&str]) -> Step {
+    Step::Run(program, arguments.iter().map(|argument| (*argument).to_owned()).collect())
 }
 
 /// Takes the steps in order, up to the first that fails.
@@ -180,68 +204,69 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_store_is_told_by_the_directories() {
+    fn the_store_is_told_by_what_exists() {
+        let debian = "/usr/share/ca-certificates";
         let table: [(&str, &[&str], Option<Store>); 6] = [
-            ("linux", &["/usr/share/ca-certificates", DEBIAN_DIRECTORY], Some(Store::Debian)),
-            ("linux", &["/usr/share/ca-certificates"], Some(Store::Debian)),
-            ("linux", &[FEDORA_DIRECTORY, "/usr/share/ca-certificates"], Some(Store::Fedora)),
+            ("linux", &[debian], Some(Store::Debian { java: false })),
+            ("linux", &[debian, JAVA_HOOK], Some(Store::Debian { java: true })),
+            ("linux", &[FEDORA_DIRECTORY, debian], Some(Store::Fedora)),
             ("linux", &[], None),
             ("macos", &[], Some(Store::MacOs)),
             ("windows", &[], None),
         ];
-        for (system, directories, expected) in table {
-            let found = Store::find(system, |path| directories.contains(&path));
-            assert_eq!(found, expected, "{system} {directories:?}");
+        for (system, existing, expected) in table {
+            let found = Store::find(system, |path| existing.contains(&path));
+            assert_eq!(found, expected, "{system} {existing:?}");
         }
     }
 
     #[test]
     fn each_store_has_its_commands() {
-        let table: [(Store, Change, &[&str]); 6] = [
+        use Change::{Install, Uninstall};
+        let debian = Store::Debian { java: false };
+        let debian_with_java = Store::Debian { java: true };
+        let table = [
             (
-                Store::Debian,
-                Change::Install,
-                &[
-                    "install -D -m 644 '/a b/ca.pem' /usr/local/share/ca-certificates/iothub-emulator.crt",
-                    "update-ca-certificates",
-                ],
+                debian_with_java,
+                Install,
+                "install -D -m 644 '/a b/ca.pem' /usr/local/share/ca-certificates/iothub-emulator.crt\n\
+                 update-ca-certificates\n",
             ),
             (
-                Store::Debian,
-                Change::Uninstall,
-                &[
-                    "rm -f /usr/local/share/ca-certificates/iothub-emulator.crt",
-                    "update-ca-certificates",
-                ],
+                debian,
+                Uninstall,
+                "rm -f /usr/local/share/ca-certificates/iothub-emulator.crt\n\
+                 update-ca-certificates --fresh\n",
+            ),
+            (
+                debian_with_java,
+                Uninstall,
+                "rm -f /usr/local/share/ca-certificates/iothub-emulator.crt\n\
+                 update-ca-certificates --fresh\n\
+                 sh -c 'echo -/etc/ssl/certs/iothub-emulator.pem | /etc/ca-certificates/update.d/jks-keystore'\n",
             ),
             (
                 Store::Fedora,
-                Change::Install,
-                &[
-                    "install -D -m 644 '/a b/ca.pem' /etc/pki/ca-trust/source/anchors/iothub-emulator.crt",
-                    "update-ca-trust extract",
-                ],
+                Install,
+                "install -D -m 644 '/a b/ca.pem' /etc/pki/ca-trust/source/anchors/iothub-emulator.crt\n\
+                 update-ca-trust extract\n",
             ),
             (
                 Store::Fedora,
-                Change::Uninstall,
-                &[
-                    "rm -f /etc/pki/ca-trust/source/anchors/iothub-emulator.crt",
-                    "update-ca-trust extract",
-                ],
+                Uninstall,
+                "rm -f /etc/pki/ca-trust/source/anchors/iothub-emulator.crt\n\
+                 update-ca-trust extract\n",
             ),
             (
                 Store::MacOs,
-                Change::Install,
-                &[
-                    "security add-trusted-cert -d -r trustRoot -k /Library/Keychains/System.keychain '/a b/ca.pem'",
-                ],
+                Install,
+                "security add-trusted-cert -d -r trustRoot -k /Library/Keychains/System.keychain '/a b/ca.pem'\n",
             ),
-            (Store::MacOs, Change::Uninstall, &["security remove-trusted-cert -d '/a b/ca.pem'"]),
+            (Store::MacOs, Uninstall, "security remove-trusted-cert -d '/a b/ca.pem'\n"),
         ];
         for (store, change, expected) in table {
             let steps = store.steps(change, Path::new("/a b/ca.pem"));
-            let shown: Vec<_> = steps.iter().map(ToString::to_string).collect();
+            let shown: String = steps.iter().map(|step| format!("{step}\n")).collect();
             assert_eq!(shown, expected, "{store:?} {change:?}");
         }
     }

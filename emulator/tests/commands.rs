@@ -1,5 +1,7 @@
 //! The commands that need no server, called as a user calls them.
 
+#![expect(clippy::unwrap_used, reason = "a fixture that cannot be made fails the test")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command as Process;

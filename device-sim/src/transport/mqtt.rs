@@ -147,7 +147,8 @@ impl Route<'_> {
                 Error::Unavailable { endpoint }
             }
             ConnectionError::ConnectionRefused(code) => {
-                Error::NotAuthorized { endpoint, code: code as u8 }
+                let identity = self.identity.to_string();
+                Error::NotAuthorized { identity, endpoint, code: code as u8 }
             }
             ConnectionError::Tls(TlsError::Io(error)) => match certificate_error(&error) {
                 Some(problem) => Error::Certificate {

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use device_sim::{Device, Error, Event, Identity, Options, Roots, Script, Security, SystemClock};
+use iothub_core::time::{Clock, ManualClock, Timestamp};
 use iothub_wire::connection_string::DeviceConnectionString;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -162,12 +163,32 @@ async fn the_token_is_renewed_by_a_clean_reconnect() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_a_test_turns_is_obeyed() {
+    let hub = FakeHub::start();
+    let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(1_893_456_000)));
+    let mut options = options(&hub);
+    options.clock = Arc::clone(&clock) as Arc<dyn Clock>;
+    options.token_ttl = Duration::from_secs(48 * 60 * 60);
+    let device = run(options);
+    hub.wait("the first message", |state| state.telemetry.len() == 1);
+    assert!(hub.state().connects[0].password.ends_with("&se=1893628800"));
+    clock.advance(Duration::from_secs(24 * 60 * 60));
+    hub.wait("the next day's message", |state| state.telemetry.len() == 2);
+    hub.change_desired(&five_minutes());
+    hub.wait("pending", |state| state.reported.contains_key("pendingConfig"));
+    clock.advance(Duration::from_millis(100));
+    hub.wait("success", |state| state.reported.get("configId") == Some(&json!(2)));
+    device.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_at_first_ends_it_and_a_later_one_does_not() {
     let hub = FakeHub::start();
     hub.state().connack = 5;
     let result = Device::new(options(&hub)).unwrap().run(drop, std::future::pending()).await;
     let endpoint = format!("127.0.0.1:{}", hub.port);
-    assert_eq!(result, Err(Error::NotAuthorized { endpoint, code: 5 }));
+    let identity = "d1".to_owned();
+    assert_eq!(result, Err(Error::NotAuthorized { identity, endpoint, code: 5 }));
 
     hub.state().connack = 0;
     let device = run(options(&hub));

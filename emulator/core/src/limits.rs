@@ -74,3 +74,6 @@ pub const HTTP_BODY_TIME: Duration = Duration::from_secs(60);
 /// Bytes in the body of an HTTP request. Ours: a bulk request of 100 devices with their twins is
 /// the largest documented one.
 pub const HTTP_BODY_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes of a body that is too large which are read and dropped: a client that is cut off while it
+/// still sends never sees the answer. Ours.
+pub const HTTP_DISCARDED_BYTES: usize = 64 * 1024 * 1024;

@@ -107,6 +107,8 @@ const PUBLISH: u8 = 3;
 
 fn check_flags(byte1: u8) -> Result<(), Violation> {
     let expected = match byte1 >> 4 {
+        // DUP has no meaning at QoS 0.
+        PUBLISH if byte1 & 0b1110 == 0b1000 => return Err(Violation::DuplicateAtMostOnce),
         PUBLISH => return Ok(()),
         // PUBREL, SUBSCRIBE, UNSUBSCRIBE
         6 | 8 | 10 => 0b0010,

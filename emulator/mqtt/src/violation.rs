@@ -20,6 +20,9 @@ pub enum Violation {
     /// Reserved bits of the fixed header.
     #[error("[MQTT-2.2.2-2] fixed header {0:#04x} has reserved bits set wrongly")]
     HeaderFlags(u8),
+    /// A duplicate of what is sent but once.
+    #[error("[MQTT-3.3.1-2] DUP is set at QoS 0")]
+    DuplicateAtMostOnce,
     /// A packet id of zero.
     #[error("[MQTT-2.3.1-1] packet id is zero")]
     PacketId,

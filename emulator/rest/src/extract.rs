@@ -1,10 +1,9 @@
 //! What operations take from a request.
 
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
 use iothub_core::error::HubError;
 use iothub_core::ids::{DeviceId, Precondition};
 use iothub_core::limits;
@@ -63,11 +62,10 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
 impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = Failure;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
-        let bytes = timeout(limits::HTTP_BODY_TIME, Bytes::from_request(request, state))
+    async fn from_request(request: Request, _: &S) -> Result<Self, Self::Rejection> {
+        let bytes = timeout(limits::HTTP_BODY_TIME, read(request.into_body()))
             .await
-            .map_err(|_| HubError::RequestTimedOut)?
-            .map_err(|why| unreadable(&why))?;
+            .map_err(|_| HubError::RequestTimedOut)??;
         if bytes.is_empty() {
             return Err(HubError::ArgumentNull("body is missing".to_owned()).into());
         }
@@ -75,11 +73,22 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     }
 }
 
-fn unreadable(why: &BytesRejection) -> HubError {
-    if why.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        return HubError::BodyTooLarge;
+/// Reads a body up to its bound; of a larger one the rest is dropped, so that the client, which
+/// sends it all before it looks for an answer, finds one.
+async fn read(mut body: axum::body::Body) -> Result<Bytes, HubError> {
+    let mut kept = BytesMut::new();
+    let mut size = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|why| HubError::ArgumentInvalid(format!("body: {why}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        size += data.len();
+        if size <= limits::HTTP_BODY_BYTES {
+            kept.extend_from_slice(&data);
+        } else if size > limits::HTTP_DISCARDED_BYTES {
+            break;
+        }
     }
-    HubError::ArgumentInvalid(why.body_text())
+    if size > limits::HTTP_BODY_BYTES { Err(HubError::BodyTooLarge) } else { Ok(kept.freeze()) }
 }
 
 /// A field of the query, as it stands there: the ones that are asked for hold nothing to decode.

@@ -1,13 +1,12 @@
 //! The routes.
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::Request;
 use axum::http::Method;
 use axum::middleware::{from_fn_with_state, map_request};
 use axum::routing::{MethodFilter, MethodRouter, get, on};
 use iothub_core::directory::Directory;
 use iothub_core::error::HubError;
-use iothub_core::limits;
 use tower::Layer;
 use tower::util::BoxCloneSyncService;
 
@@ -84,7 +83,6 @@ pub fn service(directory: &Directory) -> Service {
         .route("/statistics/service", get(statistics::service))
         .fallback(unknown)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(DefaultBodyLimit::max(limits::HTTP_BODY_BYTES))
         .layer(from_fn_with_state(directory.clone(), finish))
         .with_state(directory.clone());
     // Outside of the router, since a layer inside runs when the route has been chosen already.

@@ -37,6 +37,7 @@ impl SectionLimit {
     /// shrink.
     pub(super) fn check_growth(&self, before: &Document, after: &Document) -> Result<(), HubError> {
         let size = size_of_object(after);
+        // The service's own words are "less than".
         if size < self.max || size <= size_of_object(before) {
             return Ok(());
         }

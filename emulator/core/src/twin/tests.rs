@@ -212,12 +212,13 @@ fn old_api_versions_know_no_arrays_and_replacements_no_nulls() {
 #[test]
 fn a_section_may_not_outgrow_its_limit() {
     let block = "v".repeat(4096 - 2);
+    // Eight properties of 2 + 4094 bytes are 32768.
     let full: Document = (0..8).map(|index| (format!("k{index}"), json!(block.as_str()))).collect();
+    let mut fits = full.clone();
+    fits.insert("k7".to_owned(), json!("v".repeat(4092)));
     let too_large = Err(HubError::TwinTooLarge { section: "Properties.Reported", max: 32768 });
     let grown = Twin::new(T0).reported(&full, None, Dialect::CURRENT, T0);
     assert_eq!(grown.map(drop), too_large.clone().map(|_: Twin| ()));
-    let mut fits = full.clone();
-    fits.insert("k7".to_owned(), json!("v".repeat(4093)));
     let twin = Twin::new(T0).reported(&fits, None, Dialect::CURRENT, T0).unwrap();
     let more = twin.reported(&object(json!({"x": ""})), None, Dialect::CURRENT, T0);
     assert_eq!(more, too_large);
