@@ -181,6 +181,23 @@ pub struct Publish {
 }
 
 impl Packet {
+    /// Takes the first packet off `bytes`, if all of it is there.
+    fn split_off(bytes: &mut &[u8]) -> Option<Self> {
+        let mut length = 0;
+        let mut header = 1;
+        loop {
+            let byte = *bytes.get(header)?;
+            length |= usize::from(byte & 0x7F) << (7 * (header - 1));
+            header += 1;
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+        let (packet, rest) = bytes.split_at_checked(header + length)?;
+        *bytes = rest;
+        Some(Self { bytes: packet.to_vec(), header })
+    }
+
     /// What comes after the remaining length.
     pub fn body(&self) -> &[u8] {
         &self.bytes[self.header..]
@@ -298,6 +315,25 @@ impl Connection {
             line.push(self.byte(PATIENCE).expect("the connection ended inside a line"));
         }
         String::from_utf8(line).unwrap()
+    }
+
+    /// Everything that has come so far or comes at once, the end of the connection aside.
+    pub fn read_all(&mut self) -> Vec<u8> {
+        self.tcp.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        let mut bytes = Vec::new();
+        // It ends with the connection, or with the time-out.
+        let _ = self.socket.read_to_end(&mut bytes);
+        bytes
+    }
+
+    /// The topics of the whole PUBLISH packets until the connection ends.
+    pub fn remaining_topics(&mut self) -> Vec<String> {
+        let mut bytes = &self.read_all()[..];
+        let mut topics = Vec::new();
+        while let Some(packet) = Packet::split_off(&mut bytes) {
+            topics.push(packet.publish().topic);
+        }
+        topics
     }
 
     /// Cuts the connection as a network would: no DISCONNECT is sent.

@@ -33,6 +33,8 @@ fn publishes_that_close() {
         ("qos 2", publish_with(0x34, 1, events, b"x")),
         ("qos 3", publish_with(0x36, 1, events, b"x")),
         ("packet id 0", publish_with(0x32, 0, events, b"x")),
+        // [MQTT-3.3.1-2]
+        ("DUP at qos 0", packet(0x38, &[text(events), b"x".to_vec()].concat())),
         ("another device", publish("devices/d2/messages/events/", b"x")),
         ("another case", publish("devices/D1/messages/events/", b"x")),
         ("a module", publish("devices/d1/modules/m1/messages/events/", b"x")),

@@ -79,6 +79,29 @@ fn the_script_reports_what_the_back_end_asked_for() {
 }
 
 #[test]
+fn the_back_end_of_the_other_pair_finds_its_words_in_the_text() {
+    // AddTagsAndQuery.py searches the text of the twin, which therefore is compact.
+    let hub = Hub::start();
+    let device = hub.device("MyDevice");
+    let mut connection = hub.connect_as(&connect(&device), ACCEPTED);
+    connection.send(&subscribe(2, &[("$iothub/twin/res/#", 0), ("$iothub/methods/POST/#", 0)]));
+    connection.expect(&[0x90, 4, 0, 2, 0, 0]);
+    report(&mut connection, 3, r#"{"connectivity": "cellular"}"#);
+    connection.expect_publish("$iothub/twin/res/204/?$rid=3&$version=2");
+    let version = format!("?api-version={API_VERSION}");
+    let tags = r#"{"tags":{"location":"Redmond"}}"#;
+    hub.rest.send("PATCH", &format!("/twins/MyDevice{version}"), &[], Some(tags)).expect(200);
+    let total = hub.rest.get(&format!("/statistics/devices{version}")).expect(200).json();
+    assert_eq!(total["totalDeviceCount"], 1);
+    let list = hub.rest.get(&format!("/devices/?top=1&api-version={API_VERSION}")).expect(200);
+    assert_eq!(list.json()[0]["deviceId"], "MyDevice");
+    let twin = hub.rest.get(&format!("/twins/MyDevice{version}")).expect(200).body;
+    for words in [r#""location":"Redmond""#, r#""connectivity":"cellular""#] {
+        assert!(twin.contains(words), "{words} is not in {twin}");
+    }
+}
+
+#[test]
 fn old_clients_get_indented_texts() {
     let hub = Hub::start();
     let device = hub.device("d1");

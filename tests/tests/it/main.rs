@@ -11,16 +11,19 @@
     reason = "what does not hold here must fail the test, at once and with its values"
 )]
 
+mod admin;
 mod auth;
 mod connect;
 mod errors;
 mod events;
 mod illegal;
 mod legacy;
+mod load;
 mod policies;
 mod registry;
 mod service_twin;
 mod session;
 mod shutdown;
 mod telemetry;
+mod tls;
 mod twin;
