@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -176,16 +176,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
     }
 
-    /// Writes what has been gathered.
+    /// Writes what has been gathered; safe to drop and call again.
     async fn flush(&mut self) -> Result<(), End> {
         if self.output.is_empty() {
             return Ok(());
         }
-        let writing = async {
-            self.stream.write_all(&self.output).await?;
-            self.stream.flush().await
-        };
-        timeout(limits::MQTT_WRITE_TIME, writing)
+        timeout(limits::MQTT_WRITE_TIME, self.write())
             .await
             .map_err(|_| End::Stalled(limits::MQTT_WRITE_TIME))??;
         if self.output.capacity() > WRITE_BYTES {
@@ -197,10 +193,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Ok(())
     }
 
-    async fn finish(&mut self) -> io::Result<()> {
+    /// What is written leaves `output` at once, so that nothing is written twice when a write
+    /// that was given up is taken up again.
+    async fn write(&mut self) -> io::Result<()> {
         while self.output.has_remaining() {
-            self.stream.write_buf(&mut self.output).await?;
+            if self.stream.write_buf(&mut self.output).await? == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
         }
+        self.stream.flush().await
+    }
+
+    async fn finish(&mut self) -> io::Result<()> {
+        self.write().await?;
         self.stream.shutdown().await
     }
 }
@@ -227,12 +232,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
         // One timer that is looked at when it fires, not moved with every packet.
         let mut timer = pin!(sleep_until(heard + self.silence));
         loop {
-            match self.answer_all().await {
+            match self.answer_all(over.as_mut()).await {
                 Ok(0) => {}
                 Ok(_) => heard = Instant::now(),
                 Err(end) => return end,
             }
-            if let Err(end) = self.socket.flush().await {
+            if let Err(end) = self.flush(over.as_mut()).await {
                 return end;
             }
             let stalling = !self.socket.input.is_empty();
@@ -275,7 +280,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
     }
 
     /// Answers every packet that has come, and says how many there were.
-    async fn answer_all(&mut self) -> Result<usize, End> {
+    async fn answer_all(
+        &mut self,
+        mut over: Pin<&mut impl Future<Output = End>>,
+    ) -> Result<usize, End> {
         let mut count = 0;
         while let Some(packet) = frame::read(&mut self.socket.input, limits::MQTT_PACKET_BYTES)? {
             let action = session::handle(packet, self.uplink.session.id())?;
@@ -284,10 +292,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
                 Flow::Disconnect => return Err(End::Disconnected),
             }
             if self.socket.output.len() > WRITE_BYTES {
-                self.socket.flush().await?;
+                self.flush(over.as_mut()).await?;
             }
         }
         Ok(count)
+    }
+
+    /// Writes what has been gathered. A client that takes nothing does not hold the end back.
+    async fn flush(&mut self, over: Pin<&mut impl Future<Output = End>>) -> Result<(), End> {
+        tokio::select! {
+            biased;
+            written = self.socket.flush() => written,
+            reason = self.receiver.closed() => Err(End::Closed(reason)),
+            end = over => Err(end),
+        }
     }
 
     fn deliver(&mut self, downlink: Downlink) -> Result<(), End> {

@@ -42,7 +42,7 @@ fn a_hundred_devices_each_get_what_is_theirs() {
 fn of_many_connections_of_one_device_the_last_is_left() {
     let hub = Hub::start();
     let device = hub.device("d1");
-    let connections: Vec<Connection> = std::thread::scope(|scope| {
+    let mut connections: Vec<Connection> = std::thread::scope(|scope| {
         let tasks: Vec<_> = (0..20)
             .map(|_| {
                 scope.spawn(|| {
@@ -57,7 +57,7 @@ fn of_many_connections_of_one_device_the_last_is_left() {
     // A displaced one may be closed before its CONNACK was read, but never answers again.
     std::thread::sleep(Duration::from_millis(200));
     let mut alive = 0;
-    for mut connection in connections {
+    for connection in &mut connections {
         connection.send(PINGREQ);
         alive += usize::from(connection.read_all().ends_with(&[0xD0, 0]));
     }

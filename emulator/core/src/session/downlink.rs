@@ -71,16 +71,24 @@ impl DownlinkSender {
 impl DownlinkReceiver {
     /// The next thing to deliver. Safe to drop and call again.
     pub async fn next(&mut self) -> Downlink {
-        let closing = self.close.wait_for(Option::is_some);
+        let Self { queue, close } = self;
         tokio::select! {
             biased;
-            closed = closing => {
-                let reason = closed.ok().and_then(|reason| *reason);
-                Downlink::Close(reason.unwrap_or(CloseReason::SessionEnded))
-            }
-            next = self.queue.recv() => next.unwrap_or(Downlink::Close(CloseReason::SessionEnded)),
+            reason = closed(close) => Downlink::Close(reason),
+            next = queue.recv() => next.unwrap_or(Downlink::Close(CloseReason::SessionEnded)),
         }
     }
+
+    /// When and why the connection has to be closed, whatever there is to deliver: for an edge that
+    /// is held up by its client. Safe to drop and call again.
+    pub async fn closed(&mut self) -> CloseReason {
+        closed(&mut self.close).await
+    }
+}
+
+async fn closed(close: &mut watch::Receiver<Option<CloseReason>>) -> CloseReason {
+    let reason = close.wait_for(Option::is_some).await.ok().and_then(|reason| *reason);
+    reason.unwrap_or(CloseReason::SessionEnded)
 }
 
 #[cfg(test)]
@@ -108,6 +116,7 @@ mod tests {
             sender.send(patch(version));
         }
         sender.close(CloseReason::TakenOver);
+        assert_eq!(receiver.closed().await, CloseReason::Backlog);
         assert_eq!(receiver.next().await, Downlink::Close(CloseReason::Backlog));
     }
 }
