@@ -2,6 +2,7 @@
 
 mod args;
 mod commands;
+mod demo;
 mod logging;
 mod output;
 mod run;
@@ -26,7 +27,7 @@ fn main() -> ExitCode {
     match command {
         None => with_config(&options.flags(), run),
         Some(Command::Run(options)) => with_config(&options.flags(), run),
-        Some(Command::Demo) => ExitCode::SUCCESS,
+        Some(Command::Demo) => demo::demo(),
         Some(Command::Env { shell, options }) => {
             let shell = shell.unwrap_or_else(|| Shell::from_environment(&variable));
             with_config(&options.flags(), |config| env(config, shell))

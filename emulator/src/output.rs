@@ -4,13 +4,14 @@ use std::fmt::Display;
 use std::io::{self, ErrorKind, Write as _};
 use std::process::ExitCode;
 
-/// Prints a text as it is. A reader that has gone away, such as `head`, is no failure.
+/// Prints a text; its colours reach terminals alone. A reader that has gone away, such as `head`, is
+/// no failure.
 ///
 /// # Errors
 ///
 /// Standard output cannot be written.
 pub(crate) fn print(text: &str) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
+    let mut stdout = anstream::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         result => result,
