@@ -269,7 +269,6 @@ fn shape_of_metadata(metadata: &Document) -> Value {
     Value::Object(
         members
             .map(|(name, member)| (name.clone(), shape_of_metadata(member.as_object().unwrap())))
-            .map(|(name, shape)| (name, shape))
             .collect(),
     )
 }
