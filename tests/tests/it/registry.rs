@@ -399,6 +399,8 @@ fn a_number_of_devices_out_of_range_means_all() {
         let list = hub.rest.get(&path).expect(200).json();
         assert_eq!(list.as_array().unwrap().len(), expected, "top={top}");
     }
+    let path = "/devices?top=many&api-version=2021-04-12";
+    hub.rest.get(path).expect_error(400, "DeviceInvalidResultCount");
 }
 
 #[test]
