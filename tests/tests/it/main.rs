@@ -16,6 +16,7 @@ mod auth;
 mod connect;
 mod errors;
 mod events;
+mod identity;
 mod illegal;
 mod legacy;
 mod load;
