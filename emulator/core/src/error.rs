@@ -29,7 +29,7 @@ pub enum HubError {
     /// The api-version is missing or none.
     #[error("api-version is {0:?}, expected a date such as \"2021-04-12\"")]
     InvalidProtocolVersion(String),
-    /// More devices are asked for than one answer may hold.
+    /// How many devices are asked for is no number.
     #[error("top is {0:?}, expected a number from 1 to {max}", max = limits::DEVICE_LIST)]
     DeviceInvalidResultCount(String),
     /// A device scope names no edge device.

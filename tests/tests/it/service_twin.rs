@@ -329,3 +329,17 @@ fn a_null_in_a_replacement_is_refused() {
         assert!(text.contains("cannot be null"), "{text}");
     }
 }
+
+#[test]
+fn a_section_of_null_is_cleared() {
+    let hub = Hub::start();
+    let device = hub.device("d1");
+    patch(&hub, &json!({ "tags": { "a": 1 }, "properties": { "desired": { "b": { "c": 1 } } } }));
+    let twin = patch(&hub, &json!({ "properties": { "desired": null } }));
+    assert_eq!(twin["properties"]["desired"].get("b"), None, "{twin}");
+    assert_eq!(twin["properties"]["desired"]["$metadata"].get("b"), None, "{twin}");
+    assert_eq!(twin["tags"], json!({ "a": 1 }));
+    patch(&hub, &json!({ "tags": null }));
+    let twin = hub.twin(&device);
+    assert!(twin.get("tags").is_none_or(|tags| *tags == json!({})), "{twin}");
+}
