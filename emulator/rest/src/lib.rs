@@ -13,6 +13,7 @@ mod etag;
 mod extract;
 mod modules;
 mod path;
+mod query;
 mod router;
 mod statistics;
 mod twins;

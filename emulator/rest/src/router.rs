@@ -4,14 +4,14 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::Method;
 use axum::middleware::{from_fn_with_state, map_request};
-use axum::routing::{MethodFilter, MethodRouter, get, on};
+use axum::routing::{MethodFilter, MethodRouter, get, on, post};
 use iothub_core::directory::Directory;
 use iothub_core::error::HubError;
 use tower::Layer;
 use tower::util::BoxCloneSyncService;
 
 use crate::error::{Failure, finish};
-use crate::{devices, modules, path, statistics, twins};
+use crate::{devices, modules, path, query, statistics, twins};
 
 /// What the service offers and the emulator serves; `docs/compat.md` lists the same.
 pub const EMULATED: &[(&str, &str)] = &[
@@ -19,6 +19,7 @@ pub const EMULATED: &[(&str, &str)] = &[
     ("GET", "/devices/{id}"),
     ("PUT", "/devices/{id}"),
     ("DELETE", "/devices/{id}"),
+    ("POST", "/devices/query"),
     ("GET", "/twins/{id}"),
     ("PATCH", "/twins/{id}"),
     ("PUT", "/twins/{id}"),
@@ -37,7 +38,6 @@ pub const EMULATED: &[(&str, &str)] = &[
 /// `FeatureNotSupported`, so that a caller can tell them from a mistyped path.
 pub const NOT_EMULATED: &[(&str, &str)] = &[
     ("POST", "/devices"),
-    ("POST", "/devices/query"),
     ("POST", "/devices/keys/regenerate"),
     ("DELETE", "/devices/{id}/commands"),
     ("POST", "/devices/{id}/applyConfigurationContent"),
@@ -77,6 +77,7 @@ pub type Service = BoxCloneSyncService<Request, axum::response::Response, std::c
 pub fn service(directory: &Directory) -> Service {
     let router = with_not_emulated(Router::new())
         .route("/devices", get(devices::list))
+        .route("/devices/query", post(query::post))
         .route("/devices/{id}", get(devices::get).put(devices::put).delete(devices::delete))
         .route("/devices/{id}/modules", get(modules::list))
         .route(

@@ -5,6 +5,7 @@ mod device;
 mod downlink;
 mod modules;
 mod presence;
+mod query;
 mod service;
 mod subscriptions;
 
@@ -13,5 +14,6 @@ pub use downlink::{CloseReason, Downlink, DownlinkReceiver};
 pub use modules::ModuleView;
 pub use presence::ConnectionState;
 pub(crate) use presence::Presences;
+pub use query::{QueryPage, QueryRows};
 pub use service::{DeviceView, RegistryStatistics, ServiceSession, TwinView};
 pub use subscriptions::{Assurance, Channel, Subscriptions};

@@ -3,6 +3,7 @@
 pub mod error;
 pub mod identity;
 pub mod module;
+pub mod query;
 pub mod statistics;
 pub mod twin;
 
