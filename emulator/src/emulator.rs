@@ -231,6 +231,8 @@ impl BoundPorts {
         drain: &Drain,
     ) {
         let permits = Arc::new(Semaphore::new(config.max_connections));
+        // Of its own, so that a hub that is full still says that it is ready.
+        let admin_permits = Arc::new(Semaphore::new(limits::ADMIN_CONNECTIONS));
         let tls = TlsAcceptor::from(certificates.tls());
         let readiness = Readiness::default();
         let https_service = iothub_rest::service(&directory);
@@ -256,7 +258,7 @@ impl BoundPorts {
                 }
             }
         }));
-        tokio::spawn(self.https.serve(permits.clone(), drain.clone(), move |stream, drain| {
+        tokio::spawn(self.https.serve(permits, drain.clone(), move |stream, drain| {
             let (tls, service) = (tls.clone(), https_service.clone());
             async move {
                 if let Some(stream) = handshake(&tls, stream, &drain).await {
@@ -264,7 +266,7 @@ impl BoundPorts {
                 }
             }
         }));
-        tokio::spawn(self.admin.serve(permits, drain.clone(), move |stream, drain| {
+        tokio::spawn(self.admin.serve(admin_permits, drain.clone(), move |stream, drain| {
             http::serve(stream, admin_service.clone(), drain)
         }));
         // The ports are bound and their loops are on their way: whoever connects now is served.

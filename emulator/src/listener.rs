@@ -51,17 +51,18 @@ impl Port {
         let mut pause = FIRST_PAUSE;
         loop {
             let accepting = async {
-                // The permit comes first: a connection that cannot be served yet waits in the
-                // operating system's queue, which is bounded.
-                let permit = permits.clone().acquire_owned().await;
-                (permit, self.listener.accept().await)
+                let accepted = self.listener.accept().await?;
+                // The permit comes second, since a port that waits for its next client must not
+                // hold one that another port could use. While this one waits for a permit, further
+                // clients wait in the operating system's queue, which is bounded.
+                Ok::<_, io::Error>((permits.clone().acquire_owned().await, accepted))
             };
-            let (permit, accepted) = tokio::select! {
+            let accepted = tokio::select! {
                 accepted = accepting => accepted,
                 () = drain.asked() => return,
             };
             match accepted {
-                Ok((stream, peer)) => {
+                Ok((permit, (stream, peer))) => {
                     pause = FIRST_PAUSE;
                     debug!(%peer, local = %self.address, "accepted");
                     let serving = serve(stream, drain.clone());

@@ -16,5 +16,6 @@ mod path;
 mod router;
 mod statistics;
 mod twins;
+mod unread;
 
 pub use router::{EMULATED, NOT_EMULATED, Service, service};
