@@ -301,11 +301,13 @@ async fn bind_https(config: &Config) -> Result<(Port, bool), StartError> {
     }
 }
 
-/// The file that tells tools on this machine where the emulator is. Removed when dropped.
+/// The file that tells tools on this machine where the emulator is. Withdrawn when dropped.
 #[derive(Debug)]
 struct Announcement {
     dir: StateDir,
     written: LocalEmulator,
+    /// What another emulator had announced: if that one still runs then, it is found again.
+    replaced: Option<LocalEmulator>,
 }
 
 impl Announcement {
@@ -322,9 +324,19 @@ impl Announcement {
             ca_file: certificates.ca_file().map(Path::to_owned).unwrap_or_default(),
             pid: std::process::id(),
         };
-        // It holds a key.
-        dir.write(FILE_NAME, written.to_json().as_bytes(), Readers::Owner)?;
-        Ok(Self { dir, written })
+        // What cannot be read is nothing to go back to.
+        let replaced = LocalEmulator::read(dir.path()).ok().flatten();
+        write_announcement(&dir, &written)?;
+        Ok(Self { dir, written, replaced })
+    }
+
+    fn withdraw(&self) -> Result<(), StateError> {
+        match &self.replaced {
+            Some(other) if other.pid != self.written.pid && is_running(other.pid) => {
+                write_announcement(&self.dir, other)
+            }
+            _ => self.dir.remove(FILE_NAME),
+        }
     }
 }
 
@@ -333,8 +345,18 @@ impl Drop for Announcement {
         // Another emulator may have written its own over it.
         let is_own = LocalEmulator::read(self.dir.path())
             .is_ok_and(|found| found.as_ref() == Some(&self.written));
-        if is_own && let Err(error) = self.dir.remove(FILE_NAME) {
+        if is_own && let Err(error) = self.withdraw() {
             tracing::warn!(%error, "a stale file stays in the state directory");
         }
     }
+}
+
+/// Only its owner may read it: it holds a key.
+fn write_announcement(dir: &StateDir, emulator: &LocalEmulator) -> Result<(), StateError> {
+    dir.write(FILE_NAME, emulator.to_json().as_bytes(), Readers::Owner)
+}
+
+/// Whether there is a process of this id; no, where that cannot be told.
+fn is_running(pid: u32) -> bool {
+    Path::new("/proc").join(pid.to_string()).exists()
 }

@@ -147,3 +147,27 @@ fn a_port_that_is_taken_is_told_with_the_option_that_changes_it() {
     let (start, end) = (format!("error: 127.0.0.1:{port} cannot be bound"), "--admin-port\n");
     assert!(text.starts_with(&start) && text.ends_with(end), "{text}");
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_emulator_is_found_again_when_a_second_one_has_ended() {
+    let shared = tempfile::tempdir().unwrap();
+    let arguments = ["--quiet", "--state-dir", shared.path().to_str().unwrap()];
+    let found = || LocalEmulator::read(shared.path()).unwrap().map(|found| found.pid);
+    let start = || {
+        let emulator = Emulator::start(&arguments);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while found() != Some(emulator.process.id()) {
+            assert!(Instant::now() < deadline, "nothing was announced");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        emulator
+    };
+    let (first, second) = (start(), start());
+    second.signal("-TERM");
+    assert_eq!(second.end(), (Some(0), String::new()));
+    assert_eq!(found(), Some(first.process.id()));
+    first.signal("-TERM");
+    assert_eq!(first.end(), (Some(0), String::new()));
+    assert_eq!(found(), None);
+}
