@@ -87,7 +87,7 @@ pub(crate) async fn handshake(
     stream: TcpStream,
     drain: &Drain,
 ) -> Option<TlsStream<TcpStream>> {
-    let peer = stream.peer_addr().ok();
+    let peer = stream.peer_addr().map_or_else(|_| "gone".to_owned(), |peer| peer.to_string());
     no_delay(&stream);
     let accepted = tokio::select! {
         accepted = timeout(limits::TLS_HANDSHAKE_TIME, acceptor.accept(stream)) => accepted,
@@ -98,12 +98,12 @@ pub(crate) async fn handshake(
         Ok(Err(error)) => {
             // Whoever only looks whether the port is open leaves without a word.
             if error.kind() != io::ErrorKind::UnexpectedEof {
-                warn!(peer = ?peer, %error, "TLS handshake failed; `iothub-emulator env` makes clients trust the emulator");
+                warn!(peer, %error, "TLS handshake failed; `iothub-emulator env` makes clients trust the emulator");
             }
             None
         }
         Err(_) => {
-            debug!(peer = ?peer, "TLS handshake took too long");
+            debug!(peer, "TLS handshake took too long");
             None
         }
     }

@@ -3,7 +3,7 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a fixture that cannot be made fails the test")]
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -170,4 +170,18 @@ fn an_emulator_is_found_again_when_a_second_one_has_ended() {
     first.signal("-TERM");
     assert_eq!(first.end(), (Some(0), String::new()));
     assert_eq!(found(), None);
+}
+
+#[test]
+fn a_log_that_is_no_terminal_has_no_colours() {
+    let emulator = Emulator::start(&["--quiet"]);
+    let port = emulator.announcement().mqtt_port;
+    let mut stranger = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stranger.write_all(b"this is no TLS\r\n").unwrap();
+    // The hub says no and closes; either may be all that is seen of it.
+    let _ = stranger.read_to_end(&mut Vec::new());
+    emulator.signal("-TERM");
+    let (_, log) = emulator.end();
+    assert!(log.contains("TLS handshake failed") && log.contains("peer=\"127.0.0.1:"), "{log}");
+    assert!(!log.contains('\u{1b}'), "{log}");
 }
