@@ -147,7 +147,7 @@ impl Uplink {
         Answer {
             status: u16::try_from(error.code().number / 1000).unwrap_or(500),
             version: None,
-            body: json::error::twin(error, &tracking_id, now),
+            body: json::error::flat(error, &tracking_id, now),
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! * `router.rs`: the routes, one line each. `path.rs` brings the paths that clients send into the
 //!   form that the routes have.
-//! * `devices.rs`, `twins.rs`, `statistics.rs`: the operations.
+//! * `devices.rs`, `modules.rs`, `twins.rs`, `statistics.rs`: the operations.
 //! * `extract.rs`: what operations take from a request. `auth.rs`: who asks. `etag.rs`: If-Match.
 //! * `error.rs`: how an error looks, and the headers that every answer has; the one place.
 
@@ -11,6 +11,7 @@ mod devices;
 mod error;
 mod etag;
 mod extract;
+mod modules;
 mod path;
 mod router;
 mod statistics;
