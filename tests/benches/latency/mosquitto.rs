@@ -14,7 +14,7 @@ use iothub_tests::trusting;
 use tempfile::TempDir;
 use tokio_rustls::rustls::ClientConfig;
 
-use crate::start::{PATIENCE, POLL, free_address};
+use crate::start::{PATIENCE, POLL, TRIES, free_address};
 
 /// Distributions keep it among the programs of the administrator.
 const PLACES: [&str; 4] = ["/usr/sbin", "/usr/local/sbin", "/usr/bin", "/opt/homebrew/sbin"];
@@ -48,6 +48,11 @@ impl Mosquitto {
     }
 
     pub(crate) fn start(&self) -> Broker<'_> {
+        let mut tries = std::iter::repeat_with(|| self.try_start()).take(TRIES);
+        tries.find_map(|broker| broker).expect("mosquitto starts")
+    }
+
+    fn try_start(&self) -> Option<Broker<'_>> {
         let (mqtt, mqtts) = (free_address(), free_address());
         let pem = self.folder.path().join("server.pem");
         let config = format!(
@@ -66,12 +71,15 @@ impl Mosquitto {
         command.arg("-c").arg(&file).stdin(Stdio::null());
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let start = Instant::now();
-        let child = command.spawn().unwrap();
+        let mut child = command.spawn().unwrap();
         while !answers(mqtt) {
+            if child.try_wait().unwrap().is_some() {
+                return None;
+            }
             assert!(start.elapsed() < PATIENCE, "mosquitto does not answer at {mqtt}");
             std::thread::sleep(POLL);
         }
-        Broker { mosquitto: self, child, mqtts, started_in: start.elapsed() }
+        Some(Broker { mosquitto: self, child, mqtts, started_in: start.elapsed() })
     }
 }
 
