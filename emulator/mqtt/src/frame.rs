@@ -162,7 +162,7 @@ fn convert(packet: Wire, header: &FixedHeader, publish_id: u16) -> Result<Packet
                         qos: qos(will.qos),
                         id: 0,
                         retain: will.retain,
-                        payload: will.message,
+                        payload: Bytes::copy_from_slice(&will.message),
                     })
                 })
                 .transpose()?;
@@ -184,7 +184,8 @@ fn convert(packet: Wire, header: &FixedHeader, publish_id: u16) -> Result<Packet
             },
             id: publish_id,
             retain: publish.retain,
-            payload: publish.payload,
+            // A slice would keep all that was read with it for as long as the hub keeps the event.
+            payload: Bytes::copy_from_slice(&publish.payload),
         }),
         Wire::PubAck(..) => Packet::Puback,
         Wire::Subscribe(subscribe, _) => Packet::Subscribe {
