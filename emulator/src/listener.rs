@@ -64,7 +64,8 @@ impl Port {
                 Ok((stream, peer)) => {
                     pause = FIRST_PAUSE;
                     debug!(%peer, local = %self.address, "accepted");
-                    let serving = serve(stream, drain.clone());
+                    // On the heap: a task that takes a future over and awaits it holds it twice.
+                    let serving = Box::pin(serve(stream, drain.clone()));
                     tokio::spawn(async move {
                         let _permit = permit;
                         serving.await;
@@ -85,7 +86,7 @@ pub(crate) async fn handshake(
     acceptor: &TlsAcceptor,
     stream: TcpStream,
     drain: &Drain,
-) -> Option<TlsStream<TcpStream>> {
+) -> Option<Box<TlsStream<TcpStream>>> {
     let peer = stream.peer_addr().ok();
     no_delay(&stream);
     let accepted = tokio::select! {
@@ -93,7 +94,8 @@ pub(crate) async fn handshake(
         () = drain.asked() => return None,
     };
     match accepted {
-        Ok(Ok(stream)) => Some(stream),
+        // On the heap: each future that it passes through would be larger by a kilobyte.
+        Ok(Ok(stream)) => Some(Box::new(stream)),
         Ok(Err(error)) => {
             // Whoever only looks whether the port is open leaves without a word.
             if error.kind() != io::ErrorKind::UnexpectedEof {
