@@ -96,7 +96,7 @@ impl Emulator {
     pub async fn start(config: &Config) -> Result<Self, StartError> {
         let certificates = Certificates::prepare(config, SystemClock.now())?;
         let hub = build_hub(config)?;
-        let ports = BoundPorts::bind(config).await?;
+        let ports = BoundPorts::bind(config)?;
         let addresses = ports.addresses();
         let (drainer, drain) = drain::channel();
         ports.serve(config, directory(config, &hub), &certificates, &drain);
@@ -200,18 +200,18 @@ struct BoundPorts {
 }
 
 impl BoundPorts {
-    async fn bind(config: &Config) -> Result<Self, StartError> {
+    fn bind(config: &Config) -> Result<Self, StartError> {
         let mqtt = match config.mqtt_port {
             None => None,
-            Some(port) => Some(bind(config.bind, port, "MQTT", "mqtt-port").await?),
+            Some(port) => Some(bind(config.bind, port, "MQTT", "mqtt-port")?),
         };
-        let (https, https_fell_back) = bind_https(config).await?;
+        let (https, https_fell_back) = bind_https(config)?;
         Ok(Self {
-            mqtts: bind(config.bind, config.mqtts_port, "MQTT over TLS", "mqtts-port").await?,
+            mqtts: bind(config.bind, config.mqtts_port, "MQTT over TLS", "mqtts-port")?,
             mqtt,
             https,
             https_fell_back,
-            admin: bind(config.admin_bind, config.admin_port, "the harness", "admin-port").await?,
+            admin: bind(config.admin_bind, config.admin_port, "the harness", "admin-port")?,
         })
     }
 
@@ -276,7 +276,7 @@ impl BoundPorts {
     }
 }
 
-async fn bind(
+fn bind(
     address: IpAddr,
     port: u16,
     purpose: &'static str,
@@ -284,20 +284,20 @@ async fn bind(
 ) -> Result<Port, StartError> {
     let address = SocketAddr::new(address, port);
     let failed = |source| StartError::Bind { address, purpose, option, source };
-    Port::bind(address).await.map_err(failed)
+    Port::bind(address).map_err(failed)
 }
 
 /// The port that SDKs hard-code, or another where that one may not be bound and none was asked for.
-async fn bind_https(config: &Config) -> Result<(Port, bool), StartError> {
+fn bind_https(config: &Config) -> Result<(Port, bool), StartError> {
     let at = |port| bind(config.bind, port, "HTTPS", "https-port");
     if let Some(port) = config.https_port {
-        return Ok((at(port).await?, false));
+        return Ok((at(port)?, false));
     }
-    match at(HTTPS_PORT).await {
+    match at(HTTPS_PORT) {
         Err(StartError::Bind { source, .. })
             if source.kind() == io::ErrorKind::PermissionDenied =>
         {
-            Ok((at(FALLBACK_HTTPS_PORT).await?, true))
+            Ok((at(FALLBACK_HTTPS_PORT)?, true))
         }
         bound => Ok((bound?, false)),
     }
