@@ -1,6 +1,11 @@
 //! Queries over the service API: what comes back, page by page, and what is refused.
 
-use iothub_core::auth::sas;
+use std::time::Instant;
+
+use iothub_core::auth::sas::{self, SasToken};
+use iothub_core::ids::{DeviceId, Precondition};
+use iothub_core::registry::identity::IdentityDraft;
+use iothub_core::twin::{Dialect, SectionPatch, TwinPatch};
 use iothub_tests::rest::{API_VERSION, Answer};
 use iothub_tests::{FAR_FUTURE, Hub};
 use iothub_wire::connection_string::encode;
@@ -245,4 +250,58 @@ fn reading_the_registry_or_connecting_as_a_service_suffices() {
             false => drop(answer.expect_error(401, "IotHubUnauthorized")),
         }
     }
+}
+
+/// What a back end waits for on a large hub, over HTTPS.
+///
+/// `cargo test --release -p iothub-tests --test it query_of_a_large_hub -- --ignored --nocapture`
+#[test]
+#[ignore = "measures; run it alone and in release"]
+fn query_of_a_large_hub() {
+    const DEVICES: usize = 100_000;
+
+    let hub = Hub::start();
+    fill(&hub, DEVICES);
+    let table = [
+        "SELECT * FROM devices WHERE tags.location.floor = 42",
+        "SELECT * FROM devices WHERE tags.location.site = 'none'",
+        "SELECT * FROM devices",
+        "SELECT COUNT() AS n FROM devices WHERE tags.location.floor < 50",
+        "SELECT tags.location.floor, COUNT() AS n FROM devices GROUP BY tags.location.floor",
+        "SELECT deviceId FROM devices WHERE connectionState = 'Connected'",
+    ];
+    for query in table {
+        let once = || {
+            let start = Instant::now();
+            let answer = ask(&hub, query, &[]).expect(200);
+            (start.elapsed(), answer.json().as_array().unwrap().len())
+        };
+        let mut times: Vec<_> = (0..11).map(|_| once()).collect();
+        times.sort_unstable();
+        let (median, rows) = times[5];
+        println!("{median:>10.2?} for {rows:>3} rows of {DEVICES} devices: {query}");
+    }
+}
+
+/// Puts devices into the hub without the detour over HTTPS.
+fn fill(hub: &Hub, devices: usize) {
+    let core = hub.emulator.hub();
+    let token = sas::sign(hub.host(), FAR_FUTURE, Some("iothubowner"), &core.policies()[0].primary);
+    let token = SasToken::parse(&token).unwrap();
+    let session = core.service(core.authenticate_service(&[], &token).unwrap());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        for number in 0..devices {
+            let id = DeviceId::parse(&format!("device-{number:06}")).unwrap();
+            let draft = IdentityDraft::default();
+            session.put_device(&id, &draft, &Precondition::None).await.unwrap();
+            let tags = json!({ "location": { "site": "main", "floor": number % 100 }, "x": "y" });
+            let patch = TwinPatch {
+                tags: Some(SectionPatch::Merge(tags.as_object().unwrap().clone())),
+                desired: None,
+            };
+            let dialect = Dialect { arrays: true };
+            session.patch_twin(&id.into(), &patch, dialect, &Precondition::None).await.unwrap();
+        }
+    });
 }

@@ -5,7 +5,7 @@ use super::ast::{Expression, Statement};
 use super::error::QueryError;
 use super::lexer::{Brackets, Kind, Lexer, Symbol, Token};
 use super::path::{Path, Source, TwinInJobs};
-use super::select::{self, Item, Target};
+use super::select::{self, Item, RawAggregate, Target};
 use crate::limits;
 
 /// Words that are no names unless they stand in `[[…]]`.
@@ -161,12 +161,12 @@ impl<'a> Parser<'a> {
             _ => return Err(self.unexpected("AS, a comma or FROM")),
         };
         self.advance()?;
-        let target = match name.as_str() {
-            "count" => Target::Count,
-            "sum" => Target::Sum(self.path()?),
-            "avg" => Target::Average(self.path()?),
-            "min" => Target::Least(self.path()?),
-            "max" => Target::Greatest(self.path()?),
+        let aggregate = match name.as_str() {
+            "count" => RawAggregate::Count,
+            "sum" => RawAggregate::Sum(self.path()?),
+            "avg" => RawAggregate::Average(self.path()?),
+            "min" => RawAggregate::Least(self.path()?),
+            "max" => RawAggregate::Greatest(self.path()?),
             _ => {
                 let problem = format!(
                     "Function '{name}' is no aggregate, expected COUNT, SUM, AVG, MIN or MAX"
@@ -175,7 +175,7 @@ impl<'a> Parser<'a> {
             }
         };
         self.expect(Symbol::Close, "')'")?;
-        Ok(target)
+        Ok(Target::Aggregate(aggregate))
     }
 
     /// `FROM devices`, with another name for it or not.
