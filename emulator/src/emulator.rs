@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use iothub_admin::Readiness;
+use iothub_core::auth::x509::NoAuthorities;
 use iothub_core::directory::Directory;
 use iothub_core::hub::{Hub, Ports};
 use iothub_core::limits;
@@ -20,7 +21,7 @@ use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
 use crate::banner::Facts;
-use crate::certificate::{CertificateError, Certificates};
+use crate::certificate::{CertificateError, Certificates, client};
 use crate::clock::SystemClock;
 use crate::config::{Config, FALLBACK_HTTPS_PORT, HTTPS_PORT};
 use crate::drain::{self, Drain, Drainer};
@@ -28,6 +29,7 @@ use crate::http;
 use crate::keys::built_in_policies;
 use crate::listener::{Port, handshake, no_delay};
 use crate::state_dir::{Readers, StateDir, StateError};
+use crate::websocket::{self, Below};
 
 /// The policy whose connection string is handed out: it may do everything.
 pub const OWNER: &str = "iothubowner";
@@ -162,6 +164,7 @@ fn build_hub(config: &Config) -> Result<Hub, StartError> {
             limits::EVENT_PARTITIONS,
             limits::EVENT_LOG_PARTITION_BYTES,
         )),
+        authorities: Arc::new(NoAuthorities),
         clock: Arc::new(SystemClock),
         random,
     };
@@ -243,23 +246,29 @@ impl BoundPorts {
                 let directory = directory.clone();
                 async move {
                     no_delay(&stream);
-                    iothub_mqtt::serve(stream, &directory, drain.asked()).await;
+                    iothub_mqtt::serve(stream, None, &directory, drain.asked()).await;
                 }
             }));
         }
         let mqtts_tls = tls.clone();
+        let mqtts_directory = directory.clone();
         tokio::spawn(self.mqtts.serve(permits.clone(), drain.clone(), move |stream, drain| {
-            let (tls, directory) = (mqtts_tls.clone(), directory.clone());
+            let (tls, directory) = (mqtts_tls.clone(), mqtts_directory.clone());
             async move {
                 if let Some(stream) = handshake(&tls, stream, &drain).await {
-                    iothub_mqtt::serve(stream, &directory, drain.asked()).await;
+                    let shown = client::shown(stream.get_ref().1);
+                    iothub_mqtt::serve(stream, shown, &directory, drain.asked()).await;
                 }
             }
         }));
         tokio::spawn(self.https.serve(permits.clone(), drain.clone(), move |stream, drain| {
             let (tls, service) = (tls.clone(), https_service.clone());
+            let directory = directory.clone();
             async move {
                 if let Some(stream) = handshake(&tls, stream, &drain).await {
+                    let shown = client::shown(stream.get_ref().1);
+                    let below = Below { directory, shown, drain: drain.clone() };
+                    let service = websocket::in_front_of(service, below);
                     http::serve(stream, service, drain).await;
                 }
             }

@@ -64,11 +64,7 @@ impl Port {
                 Ok((stream, peer)) => {
                     pause = FIRST_PAUSE;
                     debug!(%peer, local = %self.address, "accepted");
-                    let serving = serve(stream, drain.clone());
-                    tokio::spawn(async move {
-                        let _permit = permit;
-                        serving.await;
-                    });
+                    tokio::spawn(serve(stream, drain.with(permit)));
                 }
                 Err(error) => {
                     warn!(local = %self.address, %error, "accept failed");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::auth::policy::SharedAccessPolicy;
 use crate::auth::sas::SasToken;
+use crate::auth::x509::{self, CertificateChain, DeviceAuthorities};
 use crate::auth::{self, DevicePrincipal, Refusal, ServicePrincipal};
 use crate::error::HubError;
 use crate::ids::IdentityId;
@@ -20,6 +21,8 @@ pub struct Ports {
     pub records: Arc<dyn Records>,
     /// Where events live.
     pub events: Arc<dyn EventLog>,
+    /// Whose certificates devices may authenticate with.
+    pub authorities: Arc<dyn DeviceAuthorities>,
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
     /// Where chance comes from.
@@ -74,6 +77,22 @@ impl Hub {
         let current = self.records().get(id).await?;
         let identity = current.as_ref().map(|current| &current.record.identity);
         auth::device(token, id, identity, self.policies(), self.now())
+            .map_err(HubError::Unauthorized)
+    }
+
+    /// Checks the certificate with which a device or module wants to connect.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::authenticate_device`].
+    pub async fn authenticate_device_by_certificate(
+        &self,
+        id: &IdentityId,
+        chain: &CertificateChain,
+    ) -> Result<DevicePrincipal, HubError> {
+        let current = self.records().get(id).await?;
+        let identity = current.as_ref().map(|current| &current.record.identity);
+        x509::device(chain, id, identity, &*self.0.ports.authorities, self.now())
             .map_err(HubError::Unauthorized)
     }
 
