@@ -6,7 +6,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use iothub_admin::Readiness;
-use iothub_core::auth::x509::NoAuthorities;
 use iothub_core::directory::Directory;
 use iothub_core::hub::{Hub, Ports};
 use iothub_core::limits;
@@ -20,6 +19,7 @@ use rand::rngs::SysRng;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
+use crate::authorities::{Authorities, AuthorityError};
 use crate::banner::Facts;
 use crate::certificate::{CertificateError, Certificates, client};
 use crate::clock::SystemClock;
@@ -71,6 +71,9 @@ pub enum StartError {
     /// The state directory does not do what it should.
     #[error(transparent)]
     State(#[from] StateError),
+    /// The authorities of devices cannot be had.
+    #[error(transparent)]
+    Authorities(#[from] AuthorityError),
     /// An address cannot be bound.
     #[error("{address} cannot be bound for {purpose}: {source}; choose another with --{option}")]
     Bind {
@@ -158,13 +161,14 @@ fn build_hub(config: &Config) -> Result<Hub, StartError> {
     SysRng.try_fill_bytes(&mut entropy).map_err(|error| StartError::Entropy(error.to_string()))?;
     let random = Random::from_entropy(entropy);
     let policies = built_in_policies(config.keys, &random);
+    let dir = config.state_dir.as_ref().map(StateDir::open).transpose()?;
     let ports = Ports {
         records: Arc::new(MemoryRecords::default()),
         events: Arc::new(MemoryEventLog::new(
             limits::EVENT_PARTITIONS,
             limits::EVENT_LOG_PARTITION_BYTES,
         )),
-        authorities: Arc::new(NoAuthorities),
+        authorities: Arc::new(Authorities::new(&config.device_authorities, dir)?),
         clock: Arc::new(SystemClock),
         random,
     };

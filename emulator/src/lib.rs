@@ -5,9 +5,11 @@
 //!
 //! * `emulator.rs` starts and ends everything; `listener.rs`, `http.rs`, `websocket.rs` and
 //!   `drain.rs` serve ports.
-//! * [`config`]: what it can be told. [`certificate`], [`bundle`], [`state_dir`]: what it keeps.
+//! * [`config`]: what it can be told. [`certificate`], [`bundle`], [`authorities`],
+//!   [`state_dir`]: what it keeps.
 //! * [`banner`], [`keys`], [`clock`], [`stop`]: what the binary needs besides.
 
+pub mod authorities;
 pub mod banner;
 pub mod bundle;
 pub mod certificate;

@@ -5,15 +5,19 @@ use std::time::{Duration, Instant};
 
 use iothub_core::auth::sas;
 use iothub_core::event::Event;
-use iothub_testkit::Emulator;
+use iothub_testkit::{Config, Emulator};
 use iothub_wire::connection_string::{ServiceConnectionString, encode};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
+use tokio_rustls::rustls::client::WantsClientCert;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::{
+    self, ClientConfig, ConfigBuilder, RootCertStore, SupportedProtocolVersion,
+};
 
+use crate::certificate::Party;
 use crate::mqtt::{ACCEPTED, Connect, Connection, PATIENCE, subscribe};
 use crate::rest::Rest;
 use crate::{FAR_FUTURE, key};
@@ -42,12 +46,17 @@ pub struct Device {
 impl Hub {
     /// Starts a hub with nothing in it.
     pub fn start() -> Self {
+        Self::start_with(|_| {})
+    }
+
+    /// Starts a hub whose configuration is changed first.
+    pub fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .unwrap();
-        let emulator = runtime.block_on(Emulator::start()).unwrap();
+        let emulator = runtime.block_on(Emulator::start_with(change)).unwrap();
         let owner = ServiceConnectionString::parse(&emulator.connection_string()).unwrap();
         let authority = format!("{}:{}", owner.host.name, emulator.https_addr().port());
         let rest = Rest::new(&authority, &owner, emulator.ca_pem().as_bytes());
@@ -90,16 +99,31 @@ impl Hub {
 
     /// A client that trusts this hub and nobody else.
     pub fn tls_config(&self) -> Arc<ClientConfig> {
+        Arc::new(self.client_config(rustls::DEFAULT_VERSIONS).with_no_client_auth())
+    }
+
+    /// A client that trusts this hub and nobody else, and shows these certificates.
+    pub fn tls_config_of(
+        &self,
+        party: &Party,
+        version: &'static SupportedProtocolVersion,
+    ) -> Arc<ClientConfig> {
+        let config = self.client_config(&[version]);
+        Arc::new(config.with_client_cert_resolver(party.credential()))
+    }
+
+    fn client_config(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> ConfigBuilder<ClientConfig, WantsClientCert> {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(self.emulator.ca_pem().as_bytes()) {
             roots.add(certificate.unwrap()).unwrap();
         }
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
+        ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(versions)
             .unwrap()
             .with_root_certificates(roots)
-            .with_no_client_auth();
-        Arc::new(config)
     }
 
     /// Sends CONNECT on a new connection and expects this answer.

@@ -27,3 +27,5 @@ mod shutdown;
 mod telemetry;
 mod tls;
 mod twin;
+mod websocket;
+mod x509;
