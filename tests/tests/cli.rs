@@ -40,9 +40,19 @@ fn service_json(emulator: &Emulator, arguments: &[&str]) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
+/// A program that runs until it is dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A device that runs until it is dropped, and the lines that it prints.
 struct Device {
-    child: Child,
+    process: Running,
     lines: BufReader<ChildStdout>,
 }
 
@@ -57,7 +67,7 @@ impl Device {
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());
-        Self { child, lines }
+        Self { process: Running(child), lines }
     }
 
     /// Reads until the event of that name.
@@ -77,25 +87,18 @@ impl Device {
 
     /// Interrupts it, as Ctrl-C does, and gives its exit code.
     fn interrupt(mut self) -> Option<i32> {
-        let pid = self.child.id().to_string();
+        let pid = self.process.0.id().to_string();
         assert!(
             std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success()
         );
         let deadline = Instant::now() + LIMIT;
         while Instant::now() < deadline {
-            if let Some(status) = self.child.try_wait().unwrap() {
+            if let Some(status) = self.process.0.try_wait().unwrap() {
                 return status.code();
             }
             std::thread::sleep(Duration::from_millis(10));
         }
         panic!("{DEVICE_SIM} did not stop within {LIMIT:?}");
-    }
-}
-
-impl Drop for Device {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -171,13 +174,14 @@ fn the_demo_agrees_in_the_end() {
 #[test]
 fn the_emulator_prints_what_is_needed_next() {
     let state = TempDir::new().unwrap();
-    let mut child = program::command(EMULATOR, state.path())
+    let child = program::command(EMULATOR, state.path())
         .args(["run", "--mqtts-port", "0", "--https-port", "0", "--admin-port", "0"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap());
+    let mut running = Running(child);
+    let lines = BufReader::new(running.0.stdout.take().unwrap());
     let mut text = String::new();
     for line in lines.lines() {
         let line = line.unwrap();
@@ -187,8 +191,6 @@ fn the_emulator_prints_what_is_needed_next() {
             break;
         }
     }
-    child.kill().unwrap();
-    child.wait().unwrap();
     for expected in
         ["HostName=127.0.0.1", "ca.pem", "iothub-emulator env", "service-cli device create"]
     {
@@ -293,4 +295,74 @@ fn a_refused_device_says_so_and_fails() {
     let mut command = emulator.command(DEVICE_SIM);
     let arguments = ["run", "--connection-string", text.trim(), "--ca", ca];
     command.timeout(LIMIT).args(arguments).assert().failure();
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let emulator = Emulator::start();
+    let port = emulator.local.mqtt_port.to_string();
+    let (mut command, _state) = alone(EMULATOR);
+    let arguments = ["run", "--mqtts-port", &port, "--https-port", "0", "--admin-port", "0"];
+    let assert = command.args(arguments).assert().failure();
+    assert.stdout("").stderr(predicate::str::contains(format!("127.0.0.1:{port}")));
+}
+
+#[test]
+fn starts_at_once_in_one_new_state_directory_agree_on_the_authority() {
+    let state = TempDir::new().unwrap();
+    let start = || {
+        let child = program::command(EMULATOR, state.path())
+            .args(["run", "--mqtts-port", "0", "--https-port", "0", "--admin-port", "0"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        Running(child.unwrap())
+    };
+    let mut running: Vec<Running> = (0..6).map(|_| start()).collect();
+    for Running(child) in &mut running {
+        // the first line comes when every port serves
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        if line.is_empty() {
+            let mut why = String::new();
+            std::io::Read::read_to_string(child.stderr.as_mut().unwrap(), &mut why).unwrap();
+            panic!("an emulator did not start: {why}");
+        }
+    }
+    let mut command = Command::from_std(program::command(SERVICE_CLI, state.path()));
+    command.timeout(LIMIT).args(["device", "list"]).assert().success();
+}
+
+#[test]
+fn a_stale_announcement_is_told_apart_from_an_emulator() {
+    let emulator = Emulator::start();
+    let copy = TempDir::new().unwrap();
+    for entry in std::fs::read_dir(emulator.state_dir()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            std::fs::copy(&path, copy.path().join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    drop(emulator);
+    let mut command = Command::from_std(program::command(SERVICE_CLI, copy.path()));
+    let assert = command.timeout(LIMIT).args(["device", "list"]).assert().code(2);
+    let errors = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
+    assert_eq!(errors.lines().count(), 1, "{errors}");
+}
+
+#[test]
+fn a_second_interrupt_is_not_needed_with_devices_connected() {
+    let emulator = Emulator::start();
+    service_cli(&emulator, &["device", "create", "d1"]);
+    let text = service_cli(&emulator, &["device", "connection-string", "d1"]);
+    let mut device = Device::start(&emulator, text.trim());
+    device.until("connected");
+    let start = Instant::now();
+    assert_eq!(emulator.interrupt(), Some(0));
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(3), "the stop took {took:?}");
+    // the device tries again until it is stopped
+    device.until("disconnected");
+    assert_eq!(device.interrupt(), Some(0));
 }

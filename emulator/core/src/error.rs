@@ -4,7 +4,7 @@
 //! status, a closed connection, an AMQP condition) is for each edge to say.
 
 use crate::auth::Refusal;
-use crate::ids::{DeviceId, ETag, IdentityId, InvalidId};
+use crate::ids::{DeviceId, ETag, IdentityId, InvalidId, ModuleId};
 use crate::limits;
 
 /// The number and the name that the service gives an error.
@@ -29,7 +29,7 @@ pub enum HubError {
     /// The api-version is missing or none.
     #[error("api-version is {0:?}, expected a date such as \"2021-04-12\"")]
     InvalidProtocolVersion(String),
-    /// More devices are asked for than one answer may hold.
+    /// How many devices are asked for is no number.
     #[error("top is {0:?}, expected a number from 1 to {max}", max = limits::DEVICE_LIST)]
     DeviceInvalidResultCount(String),
     /// A device scope names no edge device.
@@ -55,6 +55,15 @@ pub enum HubError {
     /// A device of that name exists already.
     #[error("A device with ID '{0}' is already registered.")]
     DeviceAlreadyExists(DeviceId),
+    /// The device has a module of that name already.
+    #[error("Device {device} already contains Module {module}.", device = .0.device, module = name(.0))]
+    ModuleAlreadyExists(IdentityId),
+    /// The device has as many modules as it may have.
+    #[error("Device {0} has {max} modules, which is the most.", max = limits::MODULES_PER_DEVICE)]
+    TooManyModules(DeviceId),
+    /// Only the service writes this module.
+    #[error("{0} is a system module, which only the service writes")]
+    SystemModule(IdentityId),
     /// Others changed the same record faster than this change could be applied.
     #[error("Conflict")]
     Conflict(IdentityId),
@@ -100,6 +109,19 @@ pub enum HubError {
         /// How large it is: body and properties.
         bytes: usize,
     },
+    /// The tier does not allow so many operations of this kind.
+    #[error("The request has been throttled. Wait 10 seconds and try again. Operation type: {0}")]
+    Throttled(&'static str),
+    /// The messages of the day are used up.
+    #[error(
+        "Total number of messages exceeded the allocated quota. Max allowed message count: {quota}, current message count: {messages}"
+    )]
+    QuotaExceeded {
+        /// How many the tier has.
+        quota: u64,
+        /// How many were sent.
+        messages: u64,
+    },
     /// The records cannot be reached.
     #[error("{0}")]
     ServiceUnavailable(String),
@@ -120,6 +142,9 @@ impl HubError {
             Self::DeviceNotFound(_) => (404_001, "DeviceNotFound"),
             Self::ModuleNotFound(_) => (404_010, "ModuleNotFound"),
             Self::DeviceAlreadyExists(_) => (409_001, "DeviceAlreadyExists"),
+            Self::ModuleAlreadyExists(_) => (409_301, "ModuleAlreadyExistsOnDevice"),
+            Self::TooManyModules(_) => (413_003, "TooManyModulesOnDevice"),
+            Self::SystemModule(_) => (401_100, "SystemModuleModifyUnauthorizedAccess"),
             Self::Conflict(_) => (409_002, "LinkCreationConflict"),
             Self::DeviceVersionMismatch { .. }
             | Self::TwinVersionMismatch(_)
@@ -130,6 +155,8 @@ impl HubError {
             Self::RequestTimedOut => (400_024, "RequestTimedOut"),
             Self::BodyTooLarge => (413_000, "GenericRequestEntityTooLarge"),
             Self::MessageTooLarge { .. } => (413_001, "MessageTooLarge"),
+            Self::Throttled(_) => (429_001, "ThrottlingException"),
+            Self::QuotaExceeded { .. } => (403_002, "IotHubQuotaExceeded"),
             Self::ServiceUnavailable(_) => (503_001, "ServiceUnavailable"),
         };
         ErrorCode { number, name }
@@ -142,6 +169,10 @@ impl HubError {
             Some(_) => Self::ModuleNotFound(id.clone()),
         }
     }
+}
+
+fn name(id: &IdentityId) -> &str {
+    id.module.as_ref().map_or("", ModuleId::as_str)
 }
 
 impl From<InvalidId> for HubError {

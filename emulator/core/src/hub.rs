@@ -6,14 +6,16 @@ use std::sync::Arc;
 use crate::auth::policy::SharedAccessPolicy;
 use crate::auth::sas::SasToken;
 use crate::auth::x509::{self, CertificateChain, DeviceAuthorities};
-use crate::auth::{self, DevicePrincipal, Refusal, ServicePrincipal};
+use crate::auth::{self, Credentials, DevicePrincipal, Refusal, ServicePrincipal};
 use crate::error::HubError;
-use crate::ids::IdentityId;
+use crate::ids::{DeviceId, IdentityId};
 use crate::limits;
 use crate::random::Random;
 use crate::session::{Connect, Connected, DeviceSession, Presences, ServiceSession};
 use crate::store::{Change, Effect, EventLog, Record, Records, StoreError, Versioned};
+use crate::throttle::{Operation, Throttles};
 use crate::time::{Clock, Timestamp};
+use crate::twin::Twin;
 
 /// What a hub is made of.
 pub struct Ports {
@@ -36,16 +38,22 @@ pub struct Hub(Arc<Inner>);
 struct Inner {
     name: String,
     policies: Vec<SharedAccessPolicy>,
+    throttles: Option<Throttles>,
     ports: Ports,
     presences: Arc<Presences>,
 }
 
 impl Hub {
-    /// A hub over these ports, with these policies.
-    pub fn new(name: impl Into<String>, policies: Vec<SharedAccessPolicy>, ports: Ports) -> Self {
+    /// A hub over these ports, with these policies; without throttles it takes what comes.
+    pub fn new(
+        name: impl Into<String>,
+        policies: Vec<SharedAccessPolicy>,
+        throttles: Option<Throttles>,
+        ports: Ports,
+    ) -> Self {
         let presences = Arc::new(Presences::default());
         ports.records.watch(presences.clone());
-        Self(Arc::new(Inner { name: name.into(), policies, ports, presences }))
+        Self(Arc::new(Inner { name: name.into(), policies, throttles, ports, presences }))
     }
 
     /// Its name.
@@ -63,6 +71,21 @@ impl Hub {
         &self.0.ports.events
     }
 
+    /// Counts an operation, and returns when the hub's throttles let it through.
+    ///
+    /// # Errors
+    ///
+    /// It would have to wait too long, or the messages of the day are used up.
+    pub async fn admit(&self, operation: Operation) -> Result<(), HubError> {
+        let Some(throttles) = &self.0.throttles else { return Ok(()) };
+        let now = self.now();
+        let until = throttles.admit(operation, now)?;
+        if until > now {
+            self.clock().sleep_until(until).await;
+        }
+        Ok(())
+    }
+
     /// Checks the token with which a device or module wants to connect.
     ///
     /// # Errors
@@ -74,8 +97,8 @@ impl Hub {
         id: &IdentityId,
         token: &SasToken,
     ) -> Result<DevicePrincipal, HubError> {
-        let current = self.records().get(id).await?;
-        let identity = current.as_ref().map(|current| &current.record.identity);
+        let current = self.records().get(&id.device).await?;
+        let identity = current.as_ref().and_then(|current| Credentials::of(&current.record, id));
         auth::device(token, id, identity, self.policies(), self.now())
             .map_err(HubError::Unauthorized)
     }
@@ -90,8 +113,8 @@ impl Hub {
         id: &IdentityId,
         chain: &CertificateChain,
     ) -> Result<DevicePrincipal, HubError> {
-        let current = self.records().get(id).await?;
-        let identity = current.as_ref().map(|current| &current.record.identity);
+        let current = self.records().get(&id.device).await?;
+        let identity = current.as_ref().and_then(|current| Credentials::of(&current.record, id));
         x509::device(chain, id, identity, &*self.0.ports.authorities, self.now())
             .map_err(HubError::Unauthorized)
     }
@@ -149,20 +172,22 @@ impl Hub {
         &self.0.presences
     }
 
-    pub(crate) async fn record(&self, id: &IdentityId) -> Result<Versioned, HubError> {
-        self.records().get(id).await?.ok_or_else(|| HubError::not_found(id))
+    /// The record of a device.
+    pub(crate) async fn record(&self, id: &DeviceId) -> Result<Versioned, HubError> {
+        let found = self.records().get(id).await?;
+        found.ok_or_else(|| HubError::DeviceNotFound(id.clone()))
     }
 
-    /// Reads the record of `id`, lets `decide` make a new one of it, and commits that; again, if
-    /// another change came in between.
+    /// Reads the record of a device, lets `decide` make a new one of it, and commits that; again,
+    /// if another change came in between.
     pub(crate) async fn change(
         &self,
-        id: &IdentityId,
-        decide: impl Fn(&Record, Timestamp) -> Result<(Record, Vec<Effect>), HubError>,
+        id: &DeviceId,
+        decide: impl Fn(&Record, Timestamp) -> Result<Decision, HubError>,
     ) -> Result<Arc<Record>, HubError> {
         for _ in 0..limits::COMMIT_ATTEMPTS {
             let current = self.record(id).await?;
-            let (record, effects) = decide(&current.record, self.now())?;
+            let Decision { record, effects } = decide(&current.record, self.now())?;
             let record = Arc::new(record);
             let change = Change {
                 id: id.clone(),
@@ -176,8 +201,29 @@ impl Hub {
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(HubError::Conflict(id.clone()))
+        Err(HubError::Conflict(id.clone().into()))
     }
+
+    /// As [`Hub::change`], for the twin of a device or module.
+    pub(crate) async fn change_twin(
+        &self,
+        id: &IdentityId,
+        decide: impl Fn(&Twin, Timestamp) -> Result<(Twin, Vec<Effect>), HubError>,
+    ) -> Result<Arc<Record>, HubError> {
+        let change = |record: &Record, now| {
+            let twin = record.twin_of(id).ok_or_else(|| HubError::not_found(id))?;
+            let (twin, effects) = decide(twin, now)?;
+            let effects = effects.into_iter().map(|effect| (id.clone(), effect)).collect();
+            Ok(Decision { record: record.with_twin(id, twin), effects })
+        };
+        self.change(&id.device, change).await
+    }
+}
+
+/// What a change makes of a record, and what follows from it for whom.
+pub(crate) struct Decision {
+    pub(crate) record: Record,
+    pub(crate) effects: Vec<(IdentityId, Effect)>,
 }
 
 impl PartialEq for Hub {

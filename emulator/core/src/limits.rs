@@ -8,6 +8,8 @@ use std::time::Duration;
 
 /// Characters in a device or module id. Documented.
 pub const ID_CHARACTERS: usize = 128;
+/// Modules on a device. Documented.
+pub const MODULES_PER_DEVICE: usize = 50;
 /// Characters in a status reason. Documented.
 pub const STATUS_REASON_CHARACTERS: usize = 128;
 /// Bytes in a symmetric key. Documented.

@@ -3,22 +3,60 @@
 //! The rules are the hub's: it reads a record, decides, and commits against the revision that it
 //! read. A backend has nothing to get right but get, commit, append and watch.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::event::Event;
-use crate::ids::IdentityId;
-use crate::registry::identity::DeviceIdentity;
+use crate::ids::{DeviceId, IdentityId, ModuleId};
+use crate::registry::identity::{DeviceIdentity, ModuleIdentity};
 use crate::twin::{DesiredPatch, Twin};
 
-/// What the hub keeps of a device.
+/// What the hub keeps of a device: one record with its modules, so that a device comes and goes
+/// with them, and their number is bounded, in one commit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
     /// Its entry in the identity registry.
     pub identity: DeviceIdentity,
     /// Its twin.
     pub twin: Twin,
+    /// Its modules.
+    pub modules: BTreeMap<ModuleId, Arc<ModuleRecord>>,
+}
+
+/// What the hub keeps of a module.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModuleRecord {
+    /// Its entry in the identity registry.
+    pub identity: ModuleIdentity,
+    /// Its twin.
+    pub twin: Twin,
+}
+
+impl Record {
+    /// The twin of the device, or of the module that `id` names.
+    pub fn twin_of(&self, id: &IdentityId) -> Option<&Twin> {
+        match &id.module {
+            None => Some(&self.twin),
+            Some(module) => self.modules.get(module).map(|module| &module.twin),
+        }
+    }
+
+    /// The same record with another twin for the device, or for the module that `id` names.
+    #[must_use]
+    pub fn with_twin(&self, id: &IdentityId, twin: Twin) -> Self {
+        let mut record = self.clone();
+        match &id.module {
+            None => record.twin = twin,
+            Some(name) => {
+                if let Some(module) = record.modules.get_mut(name) {
+                    Arc::make_mut(module).twin = twin;
+                }
+            }
+        }
+        record
+    }
 }
 
 /// Counts the commits of one record; the backend's own, never shown to clients.
@@ -38,13 +76,13 @@ pub struct Versioned {
 #[derive(Clone, Debug)]
 pub struct Change {
     /// Whose record.
-    pub id: IdentityId,
+    pub id: DeviceId,
     /// The revision that the change was decided on; none if there was no record.
     pub expected: Option<Revision>,
     /// The new record; none removes it.
     pub record: Option<Arc<Record>>,
-    /// What follows from the change once it is committed.
-    pub effects: Vec<Effect>,
+    /// What follows from the change once it is committed, and for whom.
+    pub effects: Vec<(IdentityId, Effect)>,
 }
 
 /// What a committed change means for whoever is connected.
@@ -75,7 +113,7 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Se
 /// Where records live.
 pub trait Records: Send + Sync + 'static {
     /// The record of `id`, if there is one.
-    fn get<'a>(&'a self, id: &'a IdentityId) -> Answer<'a, Option<Versioned>>;
+    fn get<'a>(&'a self, id: &'a DeviceId) -> Answer<'a, Option<Versioned>>;
 
     /// Makes `change` if its record still has the expected revision.
     fn commit(&self, change: Change) -> Answer<'_, Revision>;
@@ -89,8 +127,8 @@ pub trait Records: Send + Sync + 'static {
 
 /// Somebody who is told what was committed.
 pub trait Watcher: Send + Sync + 'static {
-    /// The record of `id` was committed with `effects`. Must not wait, nor call the store.
-    fn committed(&self, id: &IdentityId, effects: &[Effect]);
+    /// A record was committed with `effects`. Must not wait, nor call the store.
+    fn committed(&self, effects: &[(IdentityId, Effect)]);
 }
 
 /// An event with its place in the log.

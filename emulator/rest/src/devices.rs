@@ -24,9 +24,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Top {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         let Some(text) = query_field(parts, "top") else { return Ok(Self(limits::DEVICE_LIST)) };
-        match text.parse() {
-            Ok(top) if (1..=limits::DEVICE_LIST).contains(&top) => Ok(Self(top)),
-            _ => Err(Failure(HubError::DeviceInvalidResultCount(text.to_owned()))),
+        match text.parse::<i64>().map(usize::try_from) {
+            Ok(Ok(top)) if (1..=limits::DEVICE_LIST).contains(&top) => Ok(Self(top)),
+            // "Any value outside the range of 1-1000 is considered to be 1000", says the API.
+            Ok(_) => Ok(Self(limits::DEVICE_LIST)),
+            Err(_) => Err(Failure(HubError::DeviceInvalidResultCount(text.to_owned()))),
         }
     }
 }

@@ -10,7 +10,7 @@ use iothub_core::auth::Refusal;
 use iothub_core::directory::Directory;
 use iothub_core::error::HubError;
 use iothub_core::hub::Hub;
-use iothub_wire::json::error::{classic, tracking_id};
+use iothub_wire::json::error::{classic, flat, tracking_id};
 use tracing::{debug, info};
 
 const ERROR_CODE: HeaderName = HeaderName::from_static("iothub-errorcode");
@@ -68,8 +68,12 @@ pub(crate) async fn finish(
 }
 
 fn write_error(response: &mut Response, error: &HubError, hub: &Hub) {
-    let tracking_id = tracking_id(hub.random().bytes(), hub.now());
-    let body = classic(error.code(), &told(error), &tracking_id);
+    let now = hub.now();
+    let tracking_id = tracking_id(hub.random().bytes(), now);
+    let body = match error {
+        HubError::ModuleAlreadyExists(_) => flat(error, &tracking_id, now),
+        _ => classic(error.code(), &told(error), &tracking_id),
+    };
     *response.body_mut() = Body::from(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, JSON);

@@ -5,7 +5,7 @@ use axum::http::request::Parts;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use iothub_core::error::HubError;
-use iothub_core::ids::{DeviceId, Precondition};
+use iothub_core::ids::{DeviceId, IdentityId, ModuleId, Precondition};
 use iothub_core::limits;
 use iothub_core::twin::Document;
 use iothub_wire::api_version::ApiVersion;
@@ -17,6 +17,12 @@ use crate::etag;
 
 /// The device that the path names.
 pub(crate) struct Device(pub(crate) DeviceId);
+
+/// The module that the path names, and its device.
+pub(crate) struct Module(pub(crate) DeviceId, pub(crate) ModuleId);
+
+/// The device, or the module, that the path names.
+pub(crate) struct Identity(pub(crate) IdentityId);
 
 /// The api-version of the query.
 pub(crate) struct Version(pub(crate) ApiVersion);
@@ -31,12 +37,33 @@ impl<S: Send + Sync> FromRequestParts<S> for Device {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        let Identity(id) = Identity::from_request_parts(parts, state).await?;
+        Ok(Self(id.device))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Module {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        let Identity(id) = Identity::from_request_parts(parts, state).await?;
+        let missing = || HubError::ArgumentNull("the path names no module".to_owned());
+        Ok(Self(id.device, id.module.ok_or_else(missing)?))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Identity {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
         let encoding = || HubError::ArgumentInvalid("id in the path is not UTF-8".to_owned());
         let parameters =
             RawPathParams::from_request_parts(parts, state).await.map_err(|_| encoding())?;
-        let id = parameters.iter().find_map(|(name, value)| (name == "id").then_some(value));
-        let id = DeviceId::parse(id.unwrap_or_default()).map_err(HubError::from)?;
-        Ok(Self(id))
+        let named =
+            |name| parameters.iter().find_map(|(key, value)| (key == name).then_some(value));
+        let device = DeviceId::parse(named("id").unwrap_or_default()).map_err(HubError::from)?;
+        let module = named("module").map(ModuleId::parse).transpose().map_err(HubError::from)?;
+        Ok(Self(IdentityId { device, module }))
     }
 }
 

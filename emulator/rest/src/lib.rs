@@ -2,8 +2,9 @@
 //!
 //! * `router.rs`: the routes, one line each. `path.rs` brings the paths that clients send into the
 //!   form that the routes have.
-//! * `devices.rs`, `twins.rs`, `statistics.rs`: the operations.
+//! * `devices.rs`, `modules.rs`, `twins.rs`, `statistics.rs`: the operations.
 //! * `extract.rs`: what operations take from a request. `auth.rs`: who asks. `etag.rs`: If-Match.
+//! * `throttle.rs`: which of the hub's throttles an operation counts for.
 //! * `error.rs`: how an error looks, and the headers that every answer has; the one place.
 
 mod auth;
@@ -11,9 +12,11 @@ mod devices;
 mod error;
 mod etag;
 mod extract;
+mod modules;
 mod path;
 mod router;
 mod statistics;
+mod throttle;
 mod twins;
 
 pub use router::{EMULATED, NOT_EMULATED, Service, service};

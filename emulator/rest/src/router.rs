@@ -11,7 +11,8 @@ use tower::Layer;
 use tower::util::BoxCloneSyncService;
 
 use crate::error::{Failure, finish};
-use crate::{devices, path, statistics, twins};
+use crate::throttle::throttle;
+use crate::{devices, modules, path, statistics, twins};
 
 /// What the service offers and the emulator serves; `docs/compat.md` lists the same.
 pub const EMULATED: &[(&str, &str)] = &[
@@ -22,6 +23,13 @@ pub const EMULATED: &[(&str, &str)] = &[
     ("GET", "/twins/{id}"),
     ("PATCH", "/twins/{id}"),
     ("PUT", "/twins/{id}"),
+    ("GET", "/devices/{id}/modules"),
+    ("GET", "/devices/{id}/modules/{module}"),
+    ("PUT", "/devices/{id}/modules/{module}"),
+    ("DELETE", "/devices/{id}/modules/{module}"),
+    ("GET", "/twins/{id}/modules/{module}"),
+    ("PATCH", "/twins/{id}/modules/{module}"),
+    ("PUT", "/twins/{id}/modules/{module}"),
     ("GET", "/statistics/devices"),
     ("GET", "/statistics/service"),
     // served by the program, which knows the edge of MQTT too
@@ -35,10 +43,6 @@ pub const NOT_EMULATED: &[(&str, &str)] = &[
     ("POST", "/devices/query"),
     ("POST", "/devices/keys/regenerate"),
     ("DELETE", "/devices/{id}/commands"),
-    ("GET", "/devices/{id}/modules"),
-    ("GET", "/devices/{id}/modules/{module}"),
-    ("PUT", "/devices/{id}/modules/{module}"),
-    ("DELETE", "/devices/{id}/modules/{module}"),
     ("POST", "/devices/{id}/applyConfigurationContent"),
     ("POST", "/devices/{id}/messages/events"),
     ("GET", "/devices/{id}/messages/devicebound"),
@@ -47,9 +51,6 @@ pub const NOT_EMULATED: &[(&str, &str)] = &[
     ("POST", "/devices/{id}/files"),
     ("POST", "/devices/{id}/files/notifications"),
     ("POST", "/twins/{id}/methods"),
-    ("GET", "/twins/{id}/modules/{module}"),
-    ("PATCH", "/twins/{id}/modules/{module}"),
-    ("PUT", "/twins/{id}/modules/{module}"),
     ("POST", "/twins/{id}/modules/{module}/methods"),
     ("GET", "/configurations"),
     ("GET", "/configurations/{id}"),
@@ -79,9 +80,16 @@ pub fn service(directory: &Directory) -> Service {
     let router = with_not_emulated(Router::new())
         .route("/devices", get(devices::list))
         .route("/devices/{id}", get(devices::get).put(devices::put).delete(devices::delete))
+        .route("/devices/{id}/modules", get(modules::list))
+        .route(
+            "/devices/{id}/modules/{module}",
+            get(modules::get).put(modules::put).delete(modules::delete),
+        )
+        .route("/twins/{id}/modules/{module}", get(twins::get).patch(twins::patch).put(twins::put))
         .route("/twins/{id}", get(twins::get).patch(twins::patch).put(twins::put))
         .route("/statistics/devices", get(statistics::devices))
         .route("/statistics/service", get(statistics::service))
+        .route_layer(from_fn_with_state(directory.clone(), throttle))
         .fallback(unknown)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(directory.clone(), finish))

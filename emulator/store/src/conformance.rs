@@ -1,5 +1,6 @@
 //! What every backend must do, as tests that each backend calls with a constructor.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use iothub_core::auth::AuthMethod;
@@ -10,8 +11,8 @@ use iothub_core::store::{Change, Effect, EventLog, Record, Records, StoreError, 
 use iothub_core::time::Timestamp;
 use iothub_core::twin::Twin;
 
-fn id(name: &str) -> IdentityId {
-    DeviceId::parse(name).unwrap().into()
+fn id(name: &str) -> DeviceId {
+    DeviceId::parse(name).unwrap()
 }
 
 fn record(name: &str, version: u64) -> Arc<Record> {
@@ -27,15 +28,15 @@ fn record(name: &str, version: u64) -> Arc<Record> {
         device_scope: None,
         parent_scopes: Vec::new(),
     };
-    Arc::new(Record { identity, twin: Twin::new(Timestamp::NEVER) })
+    Arc::new(Record { identity, twin: Twin::new(Timestamp::NEVER), modules: BTreeMap::new() })
 }
 
 #[derive(Default)]
-struct Seen(Mutex<Vec<(String, Vec<Effect>)>>);
+struct Seen(Mutex<Vec<(IdentityId, Effect)>>);
 
 impl Watcher for Seen {
-    fn committed(&self, id: &IdentityId, effects: &[Effect]) {
-        self.0.lock().unwrap().push((id.to_string(), effects.to_vec()));
+    fn committed(&self, effects: &[(IdentityId, Effect)]) {
+        self.0.lock().unwrap().extend_from_slice(effects);
     }
 }
 
@@ -84,15 +85,18 @@ pub(crate) async fn commits_are_watched(records: impl Records) {
         id: id("d"),
         expected: None,
         record: Some(record("d", 1)),
-        effects: vec![Effect::Disabled],
+        effects: vec![(id("d").into(), Effect::Disabled)],
     };
     let revision = records.commit(change.clone()).await.unwrap();
     assert!(records.commit(change.clone()).await.is_err());
-    let remove =
-        Change { expected: Some(revision), record: None, effects: vec![Effect::Deleted], ..change };
+    let remove = Change {
+        expected: Some(revision),
+        record: None,
+        effects: vec![(id("d").into(), Effect::Deleted)],
+        ..change
+    };
     records.commit(remove).await.unwrap();
-    let expected =
-        [("d".to_owned(), vec![Effect::Disabled]), ("d".to_owned(), vec![Effect::Deleted])];
+    let expected = [(id("d").into(), Effect::Disabled), (id("d").into(), Effect::Deleted)];
     assert_eq!(*seen.0.lock().unwrap(), expected);
 }
 
@@ -100,7 +104,7 @@ fn event(body: &str) -> Event {
     let body = body.to_owned().into_bytes().into();
     Event {
         message: Message { body, ..Message::default() },
-        sender: id("d"),
+        sender: id("d").into(),
         generation: GenerationId::at(Timestamp::NEVER),
         auth_method: AuthMethod::DeviceKey,
         enqueued: Timestamp::NEVER,

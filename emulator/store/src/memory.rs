@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use iothub_core::event::Event;
-use iothub_core::ids::IdentityId;
+use iothub_core::ids::DeviceId;
 use iothub_core::store::{
     Answer, Change, EventLog, LoggedEvent, Record, Records, Revision, StoreError, Versioned,
     Watcher,
@@ -19,7 +19,7 @@ use iothub_core::store::{
 /// watcher hears has the order of the commits. The watcher must not wait nor call back.
 #[derive(Default)]
 pub struct MemoryRecords {
-    by_id: DashMap<IdentityId, Versioned>,
+    by_id: DashMap<DeviceId, Versioned>,
     watcher: OnceLock<Arc<dyn Watcher>>,
 }
 
@@ -36,7 +36,7 @@ impl MemoryRecords {
         let revision = Revision(found.map_or(1, |Revision(revision)| revision + 1));
         // Told while the entry, and with it the shard, is locked.
         if let Some(watcher) = self.watcher.get() {
-            watcher.committed(&change.id, &change.effects);
+            watcher.committed(&change.effects);
         }
         match (entry, change.record) {
             (entry, Some(record)) => drop(entry.insert(Versioned { record, revision })),
@@ -48,7 +48,7 @@ impl MemoryRecords {
 }
 
 impl Records for MemoryRecords {
-    fn get<'a>(&'a self, id: &'a IdentityId) -> Answer<'a, Option<Versioned>> {
+    fn get<'a>(&'a self, id: &'a DeviceId) -> Answer<'a, Option<Versioned>> {
         Box::pin(ready(Ok(self.by_id.get(id).map(|found| found.clone()))))
     }
 
@@ -146,7 +146,7 @@ mod tests {
     use crate::conformance;
     use iothub_core::auth::AuthMethod;
     use iothub_core::event::Message;
-    use iothub_core::ids::{DeviceId, GenerationId};
+    use iothub_core::ids::GenerationId;
     use iothub_core::limits;
     use iothub_core::time::Timestamp;
 

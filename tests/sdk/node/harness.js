@@ -179,11 +179,17 @@ async function refused(name, status, promise) {
   throw new Error(`answered ${JSON.stringify(answer)}, expected ${name}`);
 }
 
-/** Cuts every MQTT connection of this process as a network would: no DISCONNECT is sent. */
+/** The open MQTT connections of this process. */
+function connections() {
+  return process._getActiveHandles().filter((handle) => handle.remotePort === 8883);
+}
+
+/** Cuts them as a network would, without a DISCONNECT, and gives what was cut. */
 function cutConnections() {
-  const sockets = process._getActiveHandles().filter((handle) => handle.remotePort === 8883);
+  const sockets = connections();
   assert.notEqual(sockets.length, 0, 'there is no MQTT connection to cut');
   for (const socket of sockets) socket.destroy();
+  return sockets;
 }
 
 module.exports = {
@@ -192,6 +198,7 @@ module.exports = {
   Device,
   assert,
   body,
+  connections,
   cutConnections,
   eventually,
   key,

@@ -147,3 +147,41 @@ fn a_body_that_is_too_large_is_refused_and_the_hub_lives() {
     assert!(status.starts_with("HTTP/1.1 413 "), "{status}");
     hub.rest.get("/devices/d1").expect(200);
 }
+
+/// Sends raw HTTP and gives the status line.
+fn status_of(hub: &Hub, head: &str, body: &str) -> String {
+    let token = hub.rest.authorization.as_deref().unwrap();
+    let mut https = hub.open_https();
+    let host = hub.host();
+    https.send(format!("{head}\r\nHost: {host}\r\nAuthorization: {token}\r\n{body}").as_bytes());
+    https.read_line()
+}
+
+#[test]
+fn requests_come_in_more_shapes_than_one() {
+    let hub = Hub::start();
+    hub.device("d1");
+    let query = "api-version=2021-04-12";
+    let table = [
+        // no content type
+        ("PATCH", "Content-Length: 2\r\n\r\n{}"),
+        ("PATCH", "Content-Type: text/plain\r\nContent-Length: 2\r\n\r\n{}"),
+        ("PATCH", "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n"),
+        ("GET", "Content-Length: 0\r\n\r\n"),
+        ("GET", "Accept: application/json\r\nX-Unknown: 1\r\n\r\n"),
+    ];
+    for (method, rest) in table {
+        let head = format!("{method} /twins/d1?{query} HTTP/1.1");
+        let status = status_of(&hub, &head, rest);
+        assert_eq!(status, "HTTP/1.1 200 OK\r\n", "{method} {rest:?}");
+    }
+    let expecting = "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n";
+    let head = format!("PATCH /twins/d1?{query} HTTP/1.1");
+    assert_eq!(status_of(&hub, &head, expecting), "HTTP/1.1 100 Continue\r\n");
+    for rubbish in ["\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "\u{1}\u{2}\u{3}\r\n\r\n"]
+    {
+        let mut https = hub.open_https();
+        https.send(rubbish.as_bytes());
+    }
+    hub.rest.get("/devices/d1").expect(200);
+}

@@ -1,7 +1,7 @@
 //! A hub inside the test process, spoken to over real sockets on free ports. Each test has a hub
 //! of its own.
 //!
-//! One module per subject; what they say is what `IoT` Hub was seen or is documented to do.
+//! One module per subject; what they say is what IoT Hub was seen or is documented to do.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -16,6 +16,7 @@ mod auth;
 mod connect;
 mod errors;
 mod events;
+mod identity;
 mod illegal;
 mod legacy;
 mod load;
@@ -25,6 +26,7 @@ mod service_twin;
 mod session;
 mod shutdown;
 mod telemetry;
+mod throttle;
 mod tls;
 mod twin;
 mod websocket;

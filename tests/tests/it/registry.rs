@@ -23,7 +23,8 @@ fn version(etag: &Value) -> u64 {
     digits.parse().unwrap_or_else(|_| panic!("etag {text:?} holds {digits:?}, expected digits"))
 }
 
-fn put(hub: &Hub, id: &str, if_match: &str, body: &Value) -> Answer {
+/// PUT with this `If-Match`.
+pub(crate) fn put(hub: &Hub, id: &str, if_match: &str, body: &Value) -> Answer {
     let path = format!("/devices/{id}");
     hub.rest.send("PUT", &path, &[("If-Match", if_match)], Some(&body.to_string()))
 }

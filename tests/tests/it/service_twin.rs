@@ -284,3 +284,62 @@ fn concurrent_patches_all_count() {
     assert_eq!(counters(&twin).1, 82);
     assert_eq!(counters(&twin).2, 81);
 }
+
+#[test]
+fn arrays_came_with_an_api_version() {
+    let hub = Hub::start();
+    let device = hub.device("d1");
+    let body = r#"{"properties":{"desired":{"a":[1,2]}}}"#;
+    for old in ["2016-11-14", "2017-11-08-preview", "2018-06-30", "2019-03-30"] {
+        let path = format!("/twins/d1?api-version={old}");
+        let answer = hub.rest.send("PATCH", &path, &[], Some(body));
+        let text = answer.expect_error(400, "ArgumentInvalid");
+        assert!(text.contains("arrays are not supported"), "{old}: {text}");
+    }
+    for new in ["2019-10-01", "2020-05-31-preview", "2021-04-12"] {
+        let path = format!("/twins/d1?api-version={new}");
+        hub.rest.send("PATCH", &path, &[], Some(body)).expect(200);
+    }
+    assert_eq!(hub.twin(&device)["properties"]["desired"]["a"], json!([1, 2]));
+}
+
+#[test]
+fn the_identity_shows_in_the_twin() {
+    let hub = Hub::start();
+    let device = hub.device("d1");
+    let body = r#"{"deviceId":"d1","status":"disabled","statusReason":"broken"}"#;
+    let answer = hub.rest.send("PUT", "/devices/d1", &[("If-Match", "*")], Some(body)).expect(200);
+    let identity = answer.json();
+    let twin = hub.twin(&device);
+    assert_eq!(twin["status"], "disabled");
+    assert_eq!(twin["statusReason"], "broken");
+    assert_eq!(twin["deviceEtag"], identity["etag"]);
+    // the two documents spell it differently
+    assert_eq!(twin["statusUpdateTime"], identity["statusUpdatedTime"]);
+    assert_eq!(twin["etag"], "AAAAAAAAAAE=", "the identity's writes are none of the twin");
+    assert_eq!(twin["version"], 2);
+}
+
+#[test]
+fn a_null_in_a_replacement_is_refused() {
+    let hub = Hub::start();
+    hub.device("d1");
+    for body in [r#"{"properties":{"desired":{"a":null}}}"#, r#"{"tags":{"a":{"b":null}}}"#] {
+        let text = hub.rest.put("/twins/d1", body).expect_error(400, "ArgumentInvalid");
+        assert!(text.contains("cannot be null"), "{text}");
+    }
+}
+
+#[test]
+fn a_section_of_null_is_cleared() {
+    let hub = Hub::start();
+    let device = hub.device("d1");
+    patch(&hub, &json!({ "tags": { "a": 1 }, "properties": { "desired": { "b": { "c": 1 } } } }));
+    let twin = patch(&hub, &json!({ "properties": { "desired": null } }));
+    assert_eq!(twin["properties"]["desired"].get("b"), None, "{twin}");
+    assert_eq!(twin["properties"]["desired"]["$metadata"].get("b"), None, "{twin}");
+    assert_eq!(twin["tags"], json!({ "a": 1 }));
+    patch(&hub, &json!({ "tags": null }));
+    let twin = hub.twin(&device);
+    assert!(twin.get("tags").is_none_or(|tags| *tags == json!({})), "{twin}");
+}

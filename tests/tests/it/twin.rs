@@ -326,3 +326,40 @@ fn two_devices_do_not_hear_each_other() {
     second.expect_alive();
     assert_eq!(hub.twin(&one)["properties"]["reported"].get("n"), None);
 }
+
+#[test]
+fn arrays_came_with_an_api_version() {
+    let hub = Hub::start();
+    let device = hub.device("d1");
+    for (version, fine) in [("2018-06-30", false), ("2019-10-01", true), ("2021-04-12", true)] {
+        let mut connection = hub.connect_as(&device.connect_of(version), ACCEPTED);
+        subscribe_twin(&mut connection);
+        if fine {
+            connection.send(&publish(&format!("{REPORT}1"), br#"{"a":[1,{"b":2}]}"#));
+            let answer = connection.read().publish().topic;
+            assert!(answer.starts_with("$iothub/twin/res/204/"), "{version}: {answer}");
+        } else {
+            refused(&mut connection, br#"{"a":[1]}"#, 400_004);
+        }
+    }
+}
+
+#[test]
+fn a_disabled_device_that_comes_back_finds_its_twin() {
+    let hub = Hub::start();
+    let device = hub.device("d1");
+    let mut connection = hub.connect_twin(&device);
+    report(&mut connection, r#"{"a":1}"#, 2);
+    let put = |status: &str| {
+        let body = format!(r#"{{"deviceId":"d1","status":"{status}"}}"#);
+        hub.rest.send("PUT", "/devices/d1", &[("If-Match", "*")], Some(&body)).expect(200);
+    };
+    put("disabled");
+    connection.expect_closed();
+    // the back end goes on
+    hub.desire(&device, r#"{"b":2}"#);
+    put("enabled");
+    let mut connection = hub.connect_twin(&device);
+    let expected = r#"{"desired":{"b":2,"$version":2},"reported":{"a":1,"$version":2}}"#;
+    assert_eq!(get(&mut connection), expected);
+}

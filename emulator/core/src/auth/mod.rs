@@ -13,7 +13,8 @@ use x509::CertificateFault;
 
 use crate::ids::{GenerationId, IdentityId};
 use crate::limits;
-use crate::registry::identity::{Authentication, DeviceIdentity, Status};
+use crate::registry::identity::{Authentication, Status};
+use crate::store::Record;
 use crate::time::Timestamp;
 
 /// A device or module that proved who it is.
@@ -134,11 +135,38 @@ impl ServicePrincipal {
     }
 }
 
+/// What an identity is checked by. A module has the status of its device.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Credentials<'a> {
+    pub(crate) generation: GenerationId,
+    pub(crate) authentication: &'a Authentication,
+    pub(crate) status: Status,
+}
+
+impl<'a> Credentials<'a> {
+    /// Those of `id` in the record of its device.
+    pub(crate) fn of(record: &'a Record, id: &IdentityId) -> Option<Self> {
+        let status = record.identity.status;
+        match &id.module {
+            None => Some(Self {
+                generation: record.identity.generation,
+                authentication: &record.identity.authentication,
+                status,
+            }),
+            Some(module) => record.modules.get(module).map(|module| Self {
+                generation: module.identity.generation,
+                authentication: &module.identity.authentication,
+                status,
+            }),
+        }
+    }
+}
+
 /// Checks the token of a device or module against its identity and the hub's policies.
 pub(crate) fn device(
     token: &SasToken,
     id: &IdentityId,
-    identity: Option<&DeviceIdentity>,
+    identity: Option<Credentials<'_>>,
     policies: &[SharedAccessPolicy],
     now: Timestamp,
 ) -> Result<DevicePrincipal, Refusal> {
@@ -156,7 +184,7 @@ pub(crate) fn device(
             AuthMethod::Policy
         }
         None => {
-            let Authentication::Sas(keys) = &identity.authentication else {
+            let Authentication::Sas(keys) = identity.authentication else {
                 return Err(Refusal::WrongMethod(id.clone()));
             };
             check_scope(token, token.resource().is_within(&path))?;

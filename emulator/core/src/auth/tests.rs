@@ -2,7 +2,7 @@ use super::*;
 use crate::auth::sas::{SymmetricKey, sign};
 use crate::ids::DeviceId;
 use crate::random::Random;
-use crate::registry::identity::{IdentityDraft, SymmetricKeys};
+use crate::registry::identity::{DeviceIdentity, IdentityDraft, SymmetricKeys};
 
 const SE: u64 = 1_893_456_000;
 
@@ -39,6 +39,14 @@ fn identity() -> DeviceIdentity {
     DeviceIdentity { authentication: Authentication::Sas(keys), ..record.unwrap().identity }
 }
 
+fn credentials(identity: &DeviceIdentity) -> Option<Credentials<'_>> {
+    Some(Credentials {
+        generation: identity.generation,
+        authentication: &identity.authentication,
+        status: identity.status,
+    })
+}
+
 fn token(resource: &str, policy: Option<&str>, byte: u8) -> SasToken {
     SasToken::parse(&sign(resource, SE, policy, &key(byte))).unwrap()
 }
@@ -48,7 +56,8 @@ fn now(seconds_after_expiry: i64) -> Timestamp {
 }
 
 fn check(token: &SasToken, now: Timestamp) -> Result<AuthMethod, Refusal> {
-    device(token, &id(), Some(&identity()), &policies(), now).map(|principal| principal.method())
+    device(token, &id(), credentials(&identity()), &policies(), now)
+        .map(|principal| principal.method())
 }
 
 #[test]
@@ -91,22 +100,22 @@ fn a_token_ends_with_five_minutes_of_grace_and_its_connection_with_ten() {
     let token = token("h/devices/Dev", None, 1);
     assert!(check(&token, now(299)).is_ok());
     assert_eq!(check(&token, now(300)), Err(Refusal::Expired(now(0))));
-    let principal = device(&token, &id(), Some(&identity()), &policies(), now(0)).unwrap();
+    let principal = device(&token, &id(), credentials(&identity()), &policies(), now(0)).unwrap();
     assert_eq!(principal.connection_ends(), Some(now(600)));
 }
 
 #[test]
 fn identities_that_do_not_fit_are_refused() {
     let token = token("h/devices/Dev", None, 1);
-    let with = |identity: Option<&DeviceIdentity>| {
+    let with = |identity: Option<Credentials<'_>>| {
         device(&token, &id(), identity, &policies(), now(0)).map(drop)
     };
     assert_eq!(with(None), Err(Refusal::UnknownIdentity(id())));
     let disabled = DeviceIdentity { status: Status::Disabled, ..identity() };
-    assert_eq!(with(Some(&disabled)), Err(Refusal::Disabled(id())));
+    assert_eq!(with(credentials(&disabled)), Err(Refusal::Disabled(id())));
     let x509 =
         DeviceIdentity { authentication: Authentication::CertificateAuthority, ..identity() };
-    assert_eq!(with(Some(&x509)), Err(Refusal::WrongMethod(id())));
+    assert_eq!(with(credentials(&x509)), Err(Refusal::WrongMethod(id())));
 }
 
 #[test]

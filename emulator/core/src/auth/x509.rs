@@ -17,10 +17,10 @@ use x509_parser::prelude::FromDer as _;
 pub use authority::{DeviceAuthorities, DeviceAuthority, NoAuthorities};
 pub use fault::{CertificateFault, Hex};
 
-use super::{AuthMethod, DevicePrincipal, Refusal};
+use super::{AuthMethod, Credentials, DevicePrincipal, Refusal};
 use crate::ids::IdentityId;
 use crate::limits;
-use crate::registry::identity::{Authentication, DeviceIdentity, Status, Thumbprints};
+use crate::registry::identity::{Authentication, Status, Thumbprints};
 use crate::time::Timestamp;
 
 /// What a client showed in its TLS handshake, in DER: its own certificate, whose key it proved to
@@ -42,12 +42,12 @@ impl CertificateChain {
 pub(crate) fn device(
     chain: &CertificateChain,
     id: &IdentityId,
-    identity: Option<&DeviceIdentity>,
+    identity: Option<Credentials<'_>>,
     authorities: &dyn DeviceAuthorities,
     now: Timestamp,
 ) -> Result<DevicePrincipal, Refusal> {
     let identity = identity.ok_or_else(|| Refusal::UnknownIdentity(id.clone()))?;
-    match &identity.authentication {
+    match identity.authentication {
         Authentication::SelfSigned(thumbprints) => {
             check_thumbprint(chain, thumbprints)?;
             check_validity(&parse(&chain.leaf)?, now)?;

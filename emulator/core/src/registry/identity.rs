@@ -2,7 +2,7 @@
 
 use crate::auth::sas::{InvalidKey, SymmetricKey};
 use crate::error::HubError;
-use crate::ids::{DeviceId, ETag, GenerationId};
+use crate::ids::{DeviceId, ETag, GenerationId, ModuleId};
 use crate::limits;
 use crate::random::Random;
 use crate::time::Timestamp;
@@ -33,6 +33,28 @@ pub struct DeviceIdentity {
 }
 
 impl DeviceIdentity {
+    /// The version as clients see it.
+    pub fn etag(&self) -> ETag {
+        ETag::of_identity(self.version)
+    }
+}
+
+/// A module in the identity registry.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModuleIdentity {
+    /// Its name on its device.
+    pub id: ModuleId,
+    /// Tells it from an earlier module of the same name.
+    pub generation: GenerationId,
+    /// Rises by one with each change; shows as the ETag.
+    pub version: u64,
+    /// How it authenticates.
+    pub authentication: Authentication,
+    /// Who manages it; `iotEdge` for modules of an edge device.
+    pub managed_by: Option<String>,
+}
+
+impl ModuleIdentity {
     /// The version as clients see it.
     pub fn etag(&self) -> ETag {
         ETag::of_identity(self.version)
@@ -95,6 +117,15 @@ pub struct IdentityDraft {
     pub device_scope: Option<String>,
     /// An edge device's parent scopes.
     pub parent_scopes: Vec<String>,
+}
+
+/// The part of a module's identity that a caller writes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ModuleDraft {
+    /// None leaves what is there, or makes new keys.
+    pub authentication: Option<AuthenticationDraft>,
+    /// Who manages it.
+    pub managed_by: Option<String>,
 }
 
 /// What a caller says of the authentication; texts as given, empty ones left out.

@@ -1,18 +1,21 @@
 //! The identity registry: how an identity comes to be and changes. Pure; the sessions commit.
 
 pub mod identity;
+pub(crate) mod modules;
 
 use identity::{AuthenticationDraft, DeviceIdentity, IdentityDraft, check_status_reason};
 
+use std::collections::BTreeMap;
+
 use crate::error::HubError;
-use crate::ids::{DeviceId, GenerationId, Precondition};
+use crate::ids::{DeviceId, ETag, GenerationId, Precondition};
 use crate::random::Random;
 use crate::store::Record;
 use crate::time::Timestamp;
 use crate::twin::Twin;
 
 /// The first version of an identity: ten random digits, as the service's are.
-const FIRST_VERSIONS: std::ops::Range<u64> = 100_000_000..1_000_000_000;
+pub(crate) const FIRST_VERSIONS: std::ops::Range<u64> = 100_000_000..1_000_000_000;
 
 /// A new device with an empty twin.
 pub(crate) fn create(
@@ -37,7 +40,11 @@ pub(crate) fn create(
         device_scope: scope(id, generation, draft),
         parent_scopes: parents(draft),
     };
-    Ok(Record { identity, twin: Twin::new(now) })
+    let mut record = Record { identity, twin: Twin::new(now), modules: BTreeMap::new() };
+    if record.identity.iot_edge {
+        modules::add_system_modules(&mut record, now, random);
+    }
+    Ok(record)
 }
 
 /// The record with the writable part of its identity replaced.
@@ -49,7 +56,7 @@ pub(crate) fn update(
     random: &Random,
 ) -> Result<Record, HubError> {
     let old = &record.identity;
-    check_version(old, precondition)?;
+    check_version(old.etag(), precondition)?;
     check_status_reason(draft)?;
     let identity = DeviceIdentity {
         id: old.id.clone(),
@@ -66,20 +73,19 @@ pub(crate) fn update(
         device_scope: scope(&old.id, old.generation, draft),
         parent_scopes: parents(draft),
     };
-    Ok(Record { identity, twin: record.twin.clone() })
+    let mut updated =
+        Record { identity, twin: record.twin.clone(), modules: record.modules.clone() };
+    if updated.identity.iot_edge {
+        modules::add_system_modules(&mut updated, now, random);
+    }
+    Ok(updated)
 }
 
 /// Fails unless the identity has the version that the caller demands.
-pub(crate) fn check_version(
-    identity: &DeviceIdentity,
-    precondition: &Precondition,
-) -> Result<(), HubError> {
+pub(crate) fn check_version(etag: ETag, precondition: &Precondition) -> Result<(), HubError> {
     match precondition {
-        Precondition::Matches(expected) if !precondition.allows(&identity.etag()) => {
-            Err(HubError::DeviceVersionMismatch {
-                existing: identity.etag(),
-                expected: expected.clone(),
-            })
+        Precondition::Matches(expected) if !precondition.allows(&etag) => {
+            Err(HubError::DeviceVersionMismatch { existing: etag, expected: expected.clone() })
         }
         _ => Ok(()),
     }

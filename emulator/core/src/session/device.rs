@@ -5,14 +5,13 @@ use std::sync::Arc;
 use super::downlink::{CloseReason, DownlinkReceiver};
 use super::presence::{Activity, Arrival, ConnectionId};
 use super::subscriptions::{Assurance, Channel};
-use crate::auth::{DevicePrincipal, Refusal};
+use crate::auth::{Credentials, DevicePrincipal, Refusal};
 use crate::error::HubError;
 use crate::event::{Event, Message, partition_of};
 use crate::hub::Hub;
 use crate::ids::IdentityId;
 use crate::limits;
 use crate::registry::identity::Status;
-use crate::store::Record;
 use crate::time::Timestamp;
 use crate::twin::{Dialect, Document, Twin};
 
@@ -133,8 +132,9 @@ impl DeviceSession {
     /// The identity is gone, or the records cannot be reached.
     pub async fn twin(&self) -> Result<Twin, HubError> {
         self.heard();
-        let record = self.hub.record(self.id()).await?;
-        Ok(record.record.twin.clone())
+        let found = self.hub.record(&self.id().device).await?;
+        let twin = found.record.twin_of(self.id());
+        twin.cloned().ok_or_else(|| HubError::not_found(self.id()))
     }
 
     /// Changes the reported properties and returns the version of that section.
@@ -150,23 +150,17 @@ impl DeviceSession {
         dialect: Dialect,
     ) -> Result<u64, HubError> {
         self.heard();
-        let changed = self
-            .hub
-            .change(self.id(), |record, now| {
-                let twin = record.twin.reported(patch, expected, dialect, now)?;
-                Ok((Record { identity: record.identity.clone(), twin }, Vec::new()))
-            })
-            .await?;
-        Ok(changed.twin.reported.version)
+        let change =
+            |twin: &Twin, now| Ok((twin.reported(patch, expected, dialect, now)?, Vec::new()));
+        let changed = self.hub.change_twin(self.id(), change).await?;
+        let twin = changed.twin_of(self.id()).ok_or_else(|| HubError::not_found(self.id()))?;
+        Ok(twin.reported.version)
     }
 
     async fn check_identity(&self) -> Result<(), HubError> {
         let gone = || HubError::Unauthorized(Refusal::UnknownIdentity(self.id().clone()));
-        let current = self.hub.record(self.id()).await.map_err(|error| match error {
-            HubError::DeviceNotFound(_) | HubError::ModuleNotFound(_) => gone(),
-            error => error,
-        })?;
-        let identity = &current.record.identity;
+        let current = self.hub.records().get(&self.id().device).await?.ok_or_else(gone)?;
+        let identity = Credentials::of(&current.record, self.id()).ok_or_else(gone)?;
         if identity.generation != self.principal.generation() {
             self.hub.presences().close(self.id(), CloseReason::Deleted);
             return Err(gone());

@@ -3,12 +3,14 @@
 
 mod device;
 mod downlink;
+mod modules;
 mod presence;
 mod service;
 mod subscriptions;
 
 pub use device::{Connect, Connected, DeviceSession};
 pub use downlink::{CloseReason, Downlink, DownlinkReceiver};
+pub use modules::ModuleView;
 pub use presence::ConnectionState;
 pub(crate) use presence::Presences;
 pub use service::{DeviceView, RegistryStatistics, ServiceSession, TwinView};

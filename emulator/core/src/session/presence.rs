@@ -162,8 +162,8 @@ impl Presences {
 }
 
 impl Watcher for Presences {
-    fn committed(&self, id: &IdentityId, effects: &[Effect]) {
-        for effect in effects {
+    fn committed(&self, effects: &[(IdentityId, Effect)]) {
+        for (id, effect) in effects {
             match effect {
                 Effect::DesiredChanged(patch) => {
                     if let Some(presence) = self.by_id.get(id) {

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use super::presence::ConnectionState;
-use crate::auth::ServicePrincipal;
 use crate::auth::policy::AccessRight;
+use crate::auth::{Credentials, ServicePrincipal};
 use crate::error::HubError;
-use crate::hub::Hub;
+use crate::hub::{Decision, Hub};
 use crate::ids::{DeviceId, IdentityId, Precondition};
 use crate::limits;
 use crate::registry::{self, identity::IdentityDraft, identity::Status};
 use crate::store::{Change, Effect, Record, StoreError};
-use crate::twin::{self, Dialect, TwinPatch, TwinReplacement};
+use crate::twin::{self, Dialect, Twin, TwinPatch, TwinReplacement};
 
 /// A back end at work.
 #[derive(Debug)]
@@ -61,9 +61,8 @@ impl ServiceSession {
     /// There is none, or the caller may not read the registry.
     pub async fn device(&self, id: &DeviceId) -> Result<DeviceView, HubError> {
         self.require(AccessRight::RegistryRead)?;
-        let id = IdentityId::from(id.clone());
-        let current = self.hub.record(&id).await?;
-        Ok(self.device_view(&id, current.record))
+        let current = self.hub.record(id).await?;
+        Ok(self.device_view(current.record))
     }
 
     /// Devices of the registry, at most `top`, ordered by name.
@@ -76,13 +75,7 @@ impl ServiceSession {
         let mut records = self.hub.records().all().await?;
         records.sort_unstable_by(|one, other| one.identity.id.cmp(&other.identity.id));
         records.truncate(top.min(limits::DEVICE_LIST));
-        Ok(records
-            .into_iter()
-            .map(|record| {
-                let id = IdentityId::from(record.identity.id.clone());
-                self.device_view(&id, record)
-            })
-            .collect())
+        Ok(records.into_iter().map(|record| self.device_view(record)).collect())
     }
 
     /// Creates a device, or updates it where the precondition says that there is one.
@@ -102,7 +95,7 @@ impl ServiceSession {
             Precondition::None => self.create_device(id, draft).await?,
             _ => self.update_device(id, draft, precondition).await?,
         };
-        Ok(self.device_view(&id.clone().into(), record))
+        Ok(self.device_view(record))
     }
 
     /// Deletes a device, its twin and whatever waits for it; ends its connection.
@@ -116,22 +109,21 @@ impl ServiceSession {
         precondition: &Precondition,
     ) -> Result<(), HubError> {
         self.require(AccessRight::RegistryWrite)?;
-        let id = IdentityId::from(id.clone());
         for _ in 0..limits::COMMIT_ATTEMPTS {
-            let current = self.hub.record(&id).await?;
-            registry::check_version(&current.record.identity, precondition)?;
+            let current = self.hub.record(id).await?;
+            registry::check_version(current.record.identity.etag(), precondition)?;
             let change = Change {
                 id: id.clone(),
                 expected: Some(current.revision),
                 record: None,
-                effects: vec![Effect::Deleted],
+                effects: for_all(&current.record, &Effect::Deleted),
             };
             match self.hub.records().commit(change).await {
                 Err(StoreError::Conflict) => {}
                 other => return Ok(other.map(drop)?),
             }
         }
-        Err(HubError::Conflict(id))
+        Err(HubError::Conflict(id.clone().into()))
     }
 
     /// A twin.
@@ -141,8 +133,8 @@ impl ServiceSession {
     /// There is none, or the caller may not connect as a service.
     pub async fn twin(&self, id: &IdentityId) -> Result<TwinView, HubError> {
         self.require(AccessRight::ServiceConnect)?;
-        let current = self.hub.record(id).await?;
-        Ok(self.twin_view(id, current.record))
+        let current = self.hub.record(&id.device).await?;
+        self.twin_view(id, current.record)
     }
 
     /// Merges into the tags and desired properties of a twin.
@@ -159,13 +151,12 @@ impl ServiceSession {
         precondition: &Precondition,
     ) -> Result<TwinView, HubError> {
         self.require(AccessRight::ServiceConnect)?;
-        let change = |record: &Record, now| {
-            twin::check_version(id, &record.twin, precondition)?;
-            let (twin, effects) = record.twin.patched(patch, dialect, now)?;
-            Ok((Record { identity: record.identity.clone(), twin }, effects))
+        let change = |twin: &Twin, now| {
+            twin::check_version(id, twin, precondition)?;
+            twin.patched(patch, dialect, now)
         };
-        let record = self.hub.change(id, change).await?;
-        Ok(self.twin_view(id, record))
+        let record = self.hub.change_twin(id, change).await?;
+        self.twin_view(id, record)
     }
 
     /// Replaces the tags and desired properties of a twin.
@@ -181,13 +172,12 @@ impl ServiceSession {
         precondition: &Precondition,
     ) -> Result<TwinView, HubError> {
         self.require(AccessRight::ServiceConnect)?;
-        let change = |record: &Record, now| {
-            twin::check_version(id, &record.twin, precondition)?;
-            let (twin, effects) = record.twin.replaced(content.clone(), dialect, now)?;
-            Ok((Record { identity: record.identity.clone(), twin }, effects))
+        let change = |twin: &Twin, now| {
+            twin::check_version(id, twin, precondition)?;
+            twin.replaced(content.clone(), dialect, now)
         };
-        let record = self.hub.change(id, change).await?;
-        Ok(self.twin_view(id, record))
+        let record = self.hub.change_twin(id, change).await?;
+        self.twin_view(id, record)
     }
 
     /// How many devices there are.
@@ -225,7 +215,7 @@ impl ServiceSession {
         let record = registry::create(id, draft, self.hub.now(), self.hub.random())?;
         let record = Arc::new(record);
         let change = Change {
-            id: id.clone().into(),
+            id: id.clone(),
             expected: None,
             record: Some(record.clone()),
             effects: Vec::new(),
@@ -245,10 +235,13 @@ impl ServiceSession {
     ) -> Result<Arc<Record>, HubError> {
         let change = |record: &Record, now| {
             let updated = registry::update(record, draft, precondition, now, self.hub.random())?;
-            let disabled = updated.identity.status == Status::Disabled;
-            Ok((updated, if disabled { vec![Effect::Disabled] } else { Vec::new() }))
+            let effects = match updated.identity.status {
+                Status::Enabled => Vec::new(),
+                Status::Disabled => for_all(&updated, &Effect::Disabled),
+            };
+            Ok(Decision { record: updated, effects })
         };
-        self.hub.change(&id.clone().into(), change).await
+        self.hub.change(id, change).await
     }
 
     /// A scope must be one that an edge device of this hub defines.
@@ -258,7 +251,7 @@ impl ServiceSession {
         for scope in own.chain(&draft.parent_scopes) {
             let unknown = || HubError::InvalidDeviceScope(scope.clone());
             let id = registry::scope_device(scope).ok_or_else(unknown)?;
-            let parent = self.hub.records().get(&id.into()).await?.ok_or_else(unknown)?;
+            let parent = self.hub.records().get(&id).await?.ok_or_else(unknown)?;
             if !parent.record.identity.iot_edge
                 || parent.record.identity.device_scope.as_ref() != Some(scope)
             {
@@ -268,17 +261,36 @@ impl ServiceSession {
         Ok(())
     }
 
-    fn require(&self, right: AccessRight) -> Result<(), HubError> {
+    pub(super) fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    pub(super) fn require(&self, right: AccessRight) -> Result<(), HubError> {
         self.principal.require(right).map_err(HubError::Unauthorized)
     }
 
-    fn device_view(&self, id: &IdentityId, record: Arc<Record>) -> DeviceView {
-        let connection = self.hub.presences().state(id, record.identity.generation);
+    fn device_view(&self, record: Arc<Record>) -> DeviceView {
+        let id = record.identity.id.clone().into();
+        let connection = self.hub.presences().state(&id, record.identity.generation);
         DeviceView { record, connection }
     }
 
-    fn twin_view(&self, id: &IdentityId, record: Arc<Record>) -> TwinView {
-        let connection = self.hub.presences().state(id, record.identity.generation);
-        TwinView { id: id.clone(), record, connection }
+    fn twin_view(&self, id: &IdentityId, record: Arc<Record>) -> Result<TwinView, HubError> {
+        let identity = Credentials::of(&record, id).ok_or_else(|| HubError::not_found(id))?;
+        let connection = self.hub.presences().state(id, identity.generation);
+        Ok(TwinView { id: id.clone(), record, connection })
     }
+}
+
+/// What happens to a device happens to its modules.
+fn for_all(record: &Record, effect: &Effect) -> Vec<(IdentityId, Effect)> {
+    let device = &record.identity.id;
+    let modules = record
+        .modules
+        .keys()
+        .map(|module| IdentityId { device: device.clone(), module: Some(module.clone()) });
+    std::iter::once(IdentityId::from(device.clone()))
+        .chain(modules)
+        .map(|id| (id, effect.clone()))
+        .collect()
 }

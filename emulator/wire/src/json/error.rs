@@ -28,8 +28,8 @@ pub fn classic(code: ErrorCode, message: &str, tracking_id: &str) -> String {
     .to_string()
 }
 
-/// The body of a twin error on its way to a device. Node tells an error by `errorCode` alone.
-pub fn twin(error: &HubError, tracking_id: &str, now: Timestamp) -> String {
+/// The body of errors of modules and of newer parts of the service, and of a twin error on its way to a device. Node tells an error by `errorCode` alone.
+pub fn flat(error: &HubError, tracking_id: &str, now: Timestamp) -> String {
     json!({
         "errorCode": error.code().number,
         "trackingId": tracking_id,
@@ -56,7 +56,7 @@ mod tests {
             )
         );
         assert_eq!(
-            twin(&error, &id, now),
+            flat(&error, &id, now),
             format!(
                 r#"{{"errorCode":400004,"trackingId":"{id}","message":"no","timestampUtc":"2016-11-10T08:37:23Z"}}"#
             )

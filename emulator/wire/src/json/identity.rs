@@ -58,7 +58,7 @@ struct Device<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct AuthenticationDocument<'a> {
+pub(super) struct AuthenticationDocument<'a> {
     symmetric_key: Keys<'a>,
     x509_thumbprint: Thumbprints<'a>,
     r#type: &'static str,
@@ -100,14 +100,20 @@ impl<'a> Device<'a> {
             status_updated_time: time(identity.status_updated),
             last_activity_time: time(view.connection.last_activity),
             cloud_to_device_message_count: 0,
-            authentication: AuthenticationDocument {
-                symmetric_key: Keys::of(&identity.authentication),
-                x509_thumbprint: Thumbprints::of(&identity.authentication),
-                r#type: authentication_name(&identity.authentication),
-            },
+            authentication: AuthenticationDocument::of(&identity.authentication),
             capabilities: Capabilities { iot_edge: identity.iot_edge },
             device_scope: identity.device_scope.as_deref(),
             parent_scopes: shows_parents.then_some(identity.parent_scopes.as_slice()),
+        }
+    }
+}
+
+impl<'a> AuthenticationDocument<'a> {
+    pub(super) fn of(authentication: &'a Authentication) -> Self {
+        Self {
+            symmetric_key: Keys::of(authentication),
+            x509_thumbprint: Thumbprints::of(authentication),
+            r#type: authentication_name(authentication),
         }
     }
 }
@@ -157,7 +163,7 @@ pub(super) fn authentication_name(authentication: &Authentication) -> &'static s
 }
 
 /// "Never" has no time zone in the answer to a create, and one everywhere else.
-fn time(at: Timestamp, answering: Answering) -> String {
+pub(super) fn time(at: Timestamp, answering: Answering) -> String {
     let text = at.to_string();
     match (at, answering) {
         (Timestamp::NEVER, Answering::Create) => text.trim_end_matches('Z').to_owned(),
@@ -171,13 +177,7 @@ fn time(at: Timestamp, answering: Answering) -> String {
 ///
 /// The body is for another device, or a member is not what it should be.
 pub fn parse_draft(mut body: Document, id: &DeviceId) -> Result<IdentityDraft, HubError> {
-    let named = text_member(&body, "deviceId")?;
-    if let Some(named) = named.filter(|named| named != id.as_str()) {
-        return Err(HubError::ArgumentInvalid(format!(
-            "deviceId in the body is {named:?}, in the path {:?}",
-            id.as_str()
-        )));
-    }
+    check_named(&body, "deviceId", id.as_str())?;
     let capabilities = object_member(&mut body, "capabilities")?.unwrap_or_default();
     Ok(IdentityDraft {
         status: parse_status(&body)?,
@@ -193,6 +193,20 @@ pub fn parse_draft(mut body: Document, id: &DeviceId) -> Result<IdentityDraft, H
         device_scope: text_member(&body, "deviceScope")?,
         parent_scopes: parse_scopes(&body)?,
     })
+}
+
+/// Clients send back documents that they read; one of another identity is a mistake.
+///
+/// # Errors
+///
+/// The member is there and names something else than the path.
+pub fn check_named(body: &Document, member: &str, path: &str) -> Result<(), HubError> {
+    match text_member(body, member)? {
+        Some(named) if named != path => Err(HubError::ArgumentInvalid(format!(
+            "{member} in the body is {named:?}, in the path {path:?}"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn parse_status(body: &Document) -> Result<Status, HubError> {
@@ -221,7 +235,7 @@ fn parse_scopes(body: &Document) -> Result<Vec<String>, HubError> {
         .collect()
 }
 
-fn parse_authentication(mut body: Document) -> Result<AuthenticationDraft, HubError> {
+pub(super) fn parse_authentication(mut body: Document) -> Result<AuthenticationDraft, HubError> {
     let keys = object_member(&mut body, "symmetricKey")?.unwrap_or_default();
     let thumbprints = object_member(&mut body, "x509Thumbprint")?.unwrap_or_default();
     let kind = match text_member(&body, "type")?.as_deref() {

@@ -15,23 +15,30 @@ use super::identity::{Thumbprints, authentication_name, connection_name, status_
 use super::{object_member, text, unexpected};
 use crate::api_version::ApiVersion;
 
-/// The twin as the service shows it to a back end.
-pub fn service_document(view: &TwinView, version: &ApiVersion) -> String {
-    let identity = &view.record.identity;
-    let twin = &view.record.twin;
-    text(&ServiceTwin {
+/// The twin as the service shows it to a back end; none if the view's module is gone from its
+/// record.
+pub fn service_document(view: &TwinView, version: &ApiVersion) -> Option<String> {
+    let device = &view.record.identity;
+    let (etag, authentication, twin) = match &view.id.module {
+        None => (device.etag(), &device.authentication, &view.record.twin),
+        Some(module) => {
+            let module = view.record.modules.get(module)?;
+            (module.identity.etag(), &module.identity.authentication, &module.twin)
+        }
+    };
+    Some(text(&ServiceTwin {
         device_id: view.id.device.as_str(),
         module_id: view.id.module.as_ref().map(ModuleId::as_str),
         etag: twin.etag().as_str(),
-        device_etag: identity.etag().as_str(),
-        status: status_name(identity.status),
-        status_reason: identity.status_reason.as_deref(),
-        status_update_time: identity.status_updated.to_string(),
+        device_etag: etag.as_str(),
+        status: status_name(device.status),
+        status_reason: device.status_reason.as_deref(),
+        status_update_time: device.status_updated.to_string(),
         connection_state: connection_name(view.connection.connected),
         last_activity_time: view.connection.last_activity.to_string(),
         cloud_to_device_message_count: 0,
-        authentication_type: authentication_name(&identity.authentication),
-        x509_thumbprint: Thumbprints::of(&identity.authentication),
+        authentication_type: authentication_name(authentication),
+        x509_thumbprint: Thumbprints::of(authentication),
         model_id: version.has_model_id().then_some(""),
         version: twin.version,
         tags: twin.tags.as_ref(),
@@ -39,10 +46,10 @@ pub fn service_document(view: &TwinView, version: &ApiVersion) -> String {
             desired: SectionWithMetadata(&twin.desired),
             reported: SectionWithMetadata(&twin.reported),
         },
-        capabilities: Capabilities { iot_edge: identity.iot_edge },
-        device_scope: identity.device_scope.as_deref(),
-        parent_scopes: parent_scopes(identity),
-    })
+        capabilities: Capabilities { iot_edge: device.iot_edge },
+        device_scope: device.device_scope.as_deref(),
+        parent_scopes: parent_scopes(device),
+    }))
 }
 
 fn parent_scopes(identity: &DeviceIdentity) -> Option<&[String]> {

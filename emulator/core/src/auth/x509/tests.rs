@@ -3,9 +3,7 @@ use base64::engine::general_purpose::STANDARD;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 
 use super::*;
-use crate::ids::{DeviceId, ModuleId};
-use crate::random::Random;
-use crate::registry::identity::IdentityDraft;
+use crate::ids::{DeviceId, GenerationId, ModuleId};
 
 /// 2026-11-24, within [`V1_DEVICE`] too.
 const NOW: u64 = 1_795_478_400;
@@ -88,11 +86,12 @@ fn id() -> IdentityId {
     DeviceId::parse("Dev").unwrap().into()
 }
 
-fn identity(authentication: Authentication) -> DeviceIdentity {
-    let now = Timestamp::from_unix_seconds(NOW);
-    let record =
-        crate::registry::create(&id().device, &IdentityDraft::default(), now, &Random::seeded(1));
-    DeviceIdentity { authentication, ..record.unwrap().identity }
+fn credentials(authentication: &Authentication, status: Status) -> Option<Credentials<'_>> {
+    Some(Credentials {
+        generation: GenerationId::at(Timestamp::from_unix_seconds(NOW)),
+        authentication,
+        status,
+    })
 }
 
 fn check_at(
@@ -102,9 +101,9 @@ fn check_at(
     now: u64,
 ) -> Result<AuthMethod, Refusal> {
     let registered = Registered(authorities.to_vec());
-    let identity = identity(authentication);
+    let credentials = credentials(&authentication, Status::Enabled);
     let now = Timestamp::from_unix_seconds(now);
-    device(chain, &id(), Some(&identity), &registered, now).map(|principal| {
+    device(chain, &id(), credentials, &registered, now).map(|principal| {
         assert_eq!(principal.connection_ends(), None);
         principal.method()
     })
@@ -284,16 +283,16 @@ fn identities_that_do_not_fit_are_refused() {
     let chain = root.device("Dev").chain(&[]);
     let known = Registered(vec![root.registered(true)]);
     let now = Timestamp::from_unix_seconds(NOW);
-    let with =
-        |identity: Option<&DeviceIdentity>| device(&chain, &id(), identity, &known, now).map(drop);
-    assert_eq!(with(None), Err(Refusal::UnknownIdentity(id())));
-    let disabled = DeviceIdentity {
-        status: Status::Disabled,
-        ..identity(Authentication::CertificateAuthority)
+    let with = |credentials: Option<Credentials<'_>>| {
+        device(&chain, &id(), credentials, &known, now).map(drop)
     };
-    assert_eq!(with(Some(&disabled)), Err(Refusal::Disabled(id())));
-    let none = identity(Authentication::None);
-    assert_eq!(with(Some(&none)), Err(Refusal::NoCertificateDevice(id())));
+    assert_eq!(with(None), Err(Refusal::UnknownIdentity(id())));
+    let by_authority = Authentication::CertificateAuthority;
+    assert_eq!(with(credentials(&by_authority, Status::Enabled)), Ok(()));
+    let disabled = credentials(&by_authority, Status::Disabled);
+    assert_eq!(with(disabled), Err(Refusal::Disabled(id())));
+    let none = credentials(&Authentication::None, Status::Enabled);
+    assert_eq!(with(none), Err(Refusal::NoCertificateDevice(id())));
 }
 
 #[test]
