@@ -1,7 +1,11 @@
 //! X.509 certificates for devices, and the authorities that issue them.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use tokio_rustls::rustls::client::ResolvesClientCert;
 use tokio_rustls::rustls::crypto::ring;
@@ -64,6 +68,16 @@ impl Party {
         Self { key: other.key, ..self }
     }
 
+    /// The certificate with its issuers', and its key, in PEM files of a directory.
+    pub fn files(&self, directory: &Path) -> [PathBuf; 2] {
+        let [certificate, key] = ["cert.pem", "key.pem"].map(|name| directory.join(name));
+        let all = std::iter::once(&self.der).chain(&self.issuers);
+        let pem: String = all.map(|der| block(der)).collect();
+        fs::write(&certificate, pem).unwrap();
+        fs::write(&key, self.key.serialize_pem()).unwrap();
+        [certificate, key]
+    }
+
     /// What it shows to a server, which asks for nothing: that key and certificate fit is not
     /// looked at, so that a thief can try.
     pub(crate) fn credential(&self) -> Arc<dyn ResolvesClientCert> {
@@ -73,4 +87,10 @@ impl Party {
         let key = ring::sign::any_supported_type(&key).unwrap();
         Arc::new(SingleCertAndKey::from(CertifiedKey::new(chain, key)))
     }
+}
+
+fn block(der: &[u8]) -> String {
+    let base64 = STANDARD.encode(der);
+    let lines: Vec<_> = base64.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
+    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
 }

@@ -6,9 +6,9 @@ use iothub_core::auth::AuthMethod;
 use iothub_core::auth::x509::thumbprint;
 use iothub_tests::certificate::{Party, authority, expired, params};
 use iothub_tests::mqtt::{
-    ACCEPTED, Connect, Connection, NOT_AUTHORIZED, UNAVAILABLE, publish_with,
+    ACCEPTED, Connect, Connection, NOT_AUTHORIZED, PATIENCE, UNAVAILABLE, publish_with,
 };
-use iothub_tests::program::{self, EMULATOR};
+use iothub_tests::program::{self, DEVICE_SIM, EMULATOR};
 use iothub_tests::{Device, Hub};
 use serde_json::json;
 use tokio_rustls::rustls::SupportedProtocolVersion;
@@ -178,6 +178,41 @@ fn an_authority_is_registered_and_removed_while_the_hub_runs() {
     assert!(x509(&["list"]).contains("state       verified\n"));
     x509(&["remove", "root"]);
     refused(&hub, &device, &party, NOT_AUTHORIZED);
+}
+
+#[test]
+fn the_simulator_has_a_certificate_too() {
+    let root = Party::self_signed(authority("root"));
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("root.der");
+    fs::write(&file, &root.der).unwrap();
+    let state_dir = directory.path().join("state");
+    let hub = Hub::start_with(|config| {
+        config.state_dir = Some(state_dir.clone());
+        config.device_authorities = vec![file];
+    });
+    let device = by_authority(&hub, "d1");
+    let [certificate, key] = root.issue(params("d1")).files(directory.path());
+    let run = |number: u32, transport: &str, identity: [&str; 2]| {
+        hub.desire(&device, &format!(r#"{{"configId":{number},"sendFrequency":"1m"}}"#));
+        let mut command = program::command(DEVICE_SIM, &state_dir);
+        command.args([
+            "run",
+            "--transport",
+            transport,
+            "--apply-delay=0",
+            "--stop-after-applied=1",
+        ]);
+        command.args(identity).arg("--cert").arg(&certificate).arg("--key").arg(&key);
+        let output = assert_cmd::Command::from_std(command).timeout(PATIENCE).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(hub.twin(&device)["properties"]["reported"]["configId"], number);
+    };
+    run(2, "mqtt", ["--device", "d1"]);
+    run(3, "mqtt-ws", ["--device", "d1"]);
+    let port = hub.emulator.https_addr().port();
+    let text = format!("HostName={}:{port};DeviceId=d1;x509=true", hub.host());
+    run(4, "mqtt-ws", ["--connection-string", &text]);
 }
 
 #[test]
