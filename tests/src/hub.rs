@@ -99,7 +99,7 @@ impl Hub {
 
     /// A client that trusts this hub and nobody else.
     pub fn tls_config(&self) -> Arc<ClientConfig> {
-        Arc::new(self.client_config(rustls::DEFAULT_VERSIONS).with_no_client_auth())
+        trusting(self.emulator.ca_pem().as_bytes())
     }
 
     /// A client that trusts this hub and nobody else, and shows these certificates.
@@ -108,22 +108,8 @@ impl Hub {
         party: &Party,
         version: &'static SupportedProtocolVersion,
     ) -> Arc<ClientConfig> {
-        let config = self.client_config(&[version]);
+        let config = builder(self.emulator.ca_pem().as_bytes(), &[version]);
         Arc::new(config.with_client_cert_resolver(party.credential()))
-    }
-
-    fn client_config(
-        &self,
-        versions: &[&'static SupportedProtocolVersion],
-    ) -> ConfigBuilder<ClientConfig, WantsClientCert> {
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(self.emulator.ca_pem().as_bytes()) {
-            roots.add(certificate.unwrap()).unwrap();
-        }
-        ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_protocol_versions(versions)
-            .unwrap()
-            .with_root_certificates(roots)
     }
 
     /// Sends CONNECT on a new connection and expects this answer.
@@ -187,6 +173,25 @@ impl Hub {
         let Self { emulator, runtime, .. } = self;
         runtime.block_on(emulator.stop());
     }
+}
+
+/// A client that trusts these authorities and nobody else.
+pub fn trusting(ca_pem: &[u8]) -> Arc<ClientConfig> {
+    Arc::new(builder(ca_pem, rustls::DEFAULT_VERSIONS).with_no_client_auth())
+}
+
+fn builder(
+    ca_pem: &[u8],
+    versions: &[&'static SupportedProtocolVersion],
+) -> ConfigBuilder<ClientConfig, WantsClientCert> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(ca_pem) {
+        roots.add(certificate.unwrap()).unwrap();
+    }
+    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_root_certificates(roots)
 }
 
 /// Subscribes to the answers of twin requests and to desired changes, at quality of service 0.

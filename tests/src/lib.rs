@@ -27,7 +27,7 @@ pub mod rest;
 pub mod sdk;
 pub mod websocket;
 
-pub use hub::{Device, Hub, subscribe_twin};
+pub use hub::{Device, Hub, subscribe_twin, trusting};
 
 /// When the tokens of the tests end: 2100-01-01.
 pub const FAR_FUTURE: u64 = 4_102_444_800;
