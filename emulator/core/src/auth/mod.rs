@@ -83,9 +83,9 @@ pub enum Refusal {
     /// Neither a token nor a certificate came.
     #[error("neither a token nor a certificate came")]
     NoCredential,
-    /// The certificate is not that of the identity.
+    /// The certificate is not that of the identity. In a box, since it tells more than the others.
     #[error("{0}")]
-    Certificate(#[from] CertificateFault),
+    Certificate(Box<CertificateFault>),
     /// The credential is good but the device is disabled.
     #[error("device {0} is disabled")]
     Disabled(IdentityId),
@@ -97,6 +97,12 @@ pub enum Refusal {
         /// What it would have needed.
         right: AccessRight,
     },
+}
+
+impl From<CertificateFault> for Refusal {
+    fn from(fault: CertificateFault) -> Self {
+        Self::Certificate(Box::new(fault))
+    }
 }
 
 impl DevicePrincipal {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use ring::digest;
 use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::KeyUsage;
 use x509_parser::prelude::FromDer as _;
 
 pub use authority::{DeviceAuthorities, DeviceAuthority, NoAuthorities};
@@ -166,7 +167,7 @@ fn may_issue(certificate: &X509Certificate<'_>, below: usize) -> bool {
                 .is_none_or(|most| usize::try_from(most).is_ok_and(|most| most >= below))
     });
     let usage = certificate.key_usage().ok().flatten().map(|found| found.value);
-    is_authority && usage.is_none_or(|usage| usage.key_cert_sign())
+    is_authority && usage.is_none_or(KeyUsage::key_cert_sign)
 }
 
 fn check_validity(
