@@ -42,7 +42,10 @@ pub enum CertificateFault {
         begins: Timestamp,
     },
     /// It is that of somebody else.
-    #[error("certificate has the common name {found:?}, expected {expected:?}")]
+    #[error(
+        "certificate has {}, expected {expected:?}",
+        found.as_ref().map_or_else(|| "no common name".to_owned(), |name| format!("the common name {name:?}"))
+    )]
     CommonName {
         /// The name in it, if there is one.
         found: Option<String>,
