@@ -318,3 +318,22 @@ fn an_authority_is_verified_by_a_certificate_for_its_code() {
     );
     assert_eq!(DeviceAuthority::new("x", b"0".to_vec(), true), Err(CertificateFault::Unreadable));
 }
+
+proptest::proptest! {
+    #[test]
+    fn a_damaged_certificate_is_refused(place in 0_usize..10_000, change in 1_u8..) {
+        let root = Party::root("root");
+        let mut der = root.device("Dev").der;
+        let place = place % der.len();
+        der[place] ^= change;
+        let chain = CertificateChain::new(&der, []);
+        proptest::prop_assert!(by_authority(&chain, &[root.registered(true)]).is_err());
+    }
+
+    #[test]
+    fn no_bytes_are_too_much(leaf: Vec<u8>, issuers: Vec<Vec<u8>>) {
+        let chain = CertificateChain::new(&leaf, issuers);
+        proptest::prop_assert!(by_authority(&chain, &[]).is_err());
+        let _ = DeviceAuthority::new("x", leaf, true);
+    }
+}
