@@ -35,6 +35,15 @@ pub enum HubError {
     /// A device scope names no edge device.
     #[error("device scope {0:?} names no edge device of this hub")]
     InvalidDeviceScope(String),
+    /// The same identity stands twice in a bulk request.
+    #[error("{0} stands more than once in the request")]
+    DeviceDefinedMultipleTimes(IdentityId),
+    /// A bulk request has more identities than it may have.
+    #[error("request has {0} identities, expected at most {max}", max = limits::BULK_ITEMS)]
+    TooManyDevices(usize),
+    /// A request to renew keys names none of the two.
+    #[error("policyKey is {0:?}, expected \"primaryKey\" or \"secondaryKey\"")]
+    InvalidPolicyKey(String),
     /// The caller may not do this.
     #[error("{0}")]
     Unauthorized(Refusal),
@@ -123,6 +132,9 @@ impl HubError {
             Self::InvalidProtocolVersion(_) => (400_001, "InvalidProtocolVersion"),
             Self::DeviceInvalidResultCount(_) => (400_002, "DeviceInvalidResultCount"),
             Self::InvalidDeviceScope(_) => (400_028, "InvalidDeviceScope"),
+            Self::DeviceDefinedMultipleTimes(_) => (400_011, "DeviceDefinedMultipleTimes"),
+            Self::TooManyDevices(_) => (413_002, "TooManyDevices"),
+            Self::InvalidPolicyKey(_) => (400_035, "InvalidPolicyKey"),
             Self::Unauthorized(Refusal::MissingRight { .. }) => (401_003, "IotHubUnauthorized"),
             Self::Unauthorized(_) => (401_002, "IotHubUnauthorizedAccess"),
             Self::TwinTooLarge { .. } => (403_100, "DeviceModelMaxPropertiesExceeded"),

@@ -46,6 +46,9 @@ pub const EVENT_OVERHEAD_BYTES: usize = 256;
 /// Devices in the answer to a list request. Documented, also the default.
 pub const DEVICE_LIST: usize = 1000;
 
+/// Identities in a bulk request, or in one to renew keys. Documented.
+pub const BULK_ITEMS: usize = 100;
+
 /// What waits to be delivered to one connection. Ours: a connection that lets more pile up is
 /// closed, as the service closes it on backlog overflow.
 pub const DOWNLINK_QUEUE: usize = 256;

@@ -1,6 +1,7 @@
 //! What a role may do in a hub: a device through [`DeviceSession`], a back end through
 //! [`ServiceSession`]. What a role may not do does not compile.
 
+mod bulk;
 mod device;
 mod downlink;
 mod modules;
@@ -8,6 +9,7 @@ mod presence;
 mod service;
 mod subscriptions;
 
+pub use bulk::{BulkResult, RenewedKeys};
 pub use device::{Connect, Connected, DeviceSession};
 pub use downlink::{CloseReason, Downlink, DownlinkReceiver};
 pub use modules::ModuleView;
