@@ -7,6 +7,7 @@
 //! * `error.rs`: how an error looks, and the headers that every answer has; the one place.
 
 mod auth;
+mod bulk;
 mod devices;
 mod error;
 mod etag;

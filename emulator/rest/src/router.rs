@@ -4,18 +4,20 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::Method;
 use axum::middleware::{from_fn_with_state, map_request};
-use axum::routing::{MethodFilter, MethodRouter, get, on};
+use axum::routing::{MethodFilter, MethodRouter, get, on, post};
 use iothub_core::directory::Directory;
 use iothub_core::error::HubError;
 use tower::Layer;
 use tower::util::BoxCloneSyncService;
 
 use crate::error::{Failure, finish};
-use crate::{devices, modules, path, statistics, twins};
+use crate::{bulk, devices, modules, path, statistics, twins};
 
 /// What the service offers and the emulator serves; `docs/compat.md` lists the same.
 pub const EMULATED: &[(&str, &str)] = &[
     ("GET", "/devices"),
+    ("POST", "/devices"),
+    ("POST", "/devices/keys/regenerate"),
     ("GET", "/devices/{id}"),
     ("PUT", "/devices/{id}"),
     ("DELETE", "/devices/{id}"),
@@ -36,9 +38,7 @@ pub const EMULATED: &[(&str, &str)] = &[
 /// What the service offers and the emulator does not serve yet: these answer
 /// `FeatureNotSupported`, so that a caller can tell them from a mistyped path.
 pub const NOT_EMULATED: &[(&str, &str)] = &[
-    ("POST", "/devices"),
     ("POST", "/devices/query"),
-    ("POST", "/devices/keys/regenerate"),
     ("DELETE", "/devices/{id}/commands"),
     ("POST", "/devices/{id}/applyConfigurationContent"),
     ("POST", "/devices/{id}/messages/events"),
@@ -76,7 +76,8 @@ pub type Service = BoxCloneSyncService<Request, axum::response::Response, std::c
 /// The HTTPS edge over the hubs of `directory`.
 pub fn service(directory: &Directory) -> Service {
     let router = with_not_emulated(Router::new())
-        .route("/devices", get(devices::list))
+        .route("/devices", get(devices::list).post(bulk::post))
+        .route("/devices/keys/regenerate", post(bulk::renew_keys))
         .route("/devices/{id}", get(devices::get).put(devices::put).delete(devices::delete))
         .route("/devices/{id}/modules", get(modules::list))
         .route(

@@ -151,6 +151,12 @@ impl Context<'_> {
         };
         let exists = record.modules.contains_key(module);
         match self.item.mode {
+            // Only the service writes their identities, but what was exported can come back.
+            M::CreateOrUpdate | M::CreateOrUpdateIfMatch
+                if exists && modules::is_system(module) =>
+            {
+                self.merge(record.clone())
+            }
             M::Create => {
                 modules::create(record, module, &draft, now, random).map(|made| self.filled(made))
             }
