@@ -5,6 +5,7 @@
 //!
 //! * `emulator.rs` starts and ends everything; `listener.rs`, `http.rs` and `drain.rs` serve ports.
 //! * [`config`]: what it can be told. [`certificate`], [`bundle`], [`state_dir`]: what it keeps.
+//! * `storage.rs`: the folder for import and export jobs.
 //! * [`banner`], [`keys`], [`clock`], [`stop`]: what the binary needs besides.
 
 pub mod banner;
@@ -20,5 +21,6 @@ mod listener;
 mod pem;
 pub mod state_dir;
 pub mod stop;
+mod storage;
 
 pub use emulator::{Addresses, Emulator, OWNER, StartError};

@@ -41,6 +41,18 @@ pub enum HubError {
     /// A bulk request has more identities than it may have.
     #[error("request has {0} identities, expected at most {max}", max = limits::BULK_ITEMS)]
     TooManyDevices(usize),
+    /// A URI names no container of a storage account.
+    #[error("{0}")]
+    InvalidBlobContainer(String),
+    /// Import and export jobs have nowhere to read and write.
+    #[error("the hub has no storage; start the emulator with --storage-dir")]
+    StorageNotConfigured,
+    /// As many import and export jobs are at work as may be.
+    #[error("job {0} is not done; one import or export job is at work at a time")]
+    JobQuotaExceeded(String),
+    /// There is no such job.
+    #[error("{0}")]
+    JobNotFound(String),
     /// A request to renew keys names none of the two.
     #[error("policyKey is {0:?}, expected \"primaryKey\" or \"secondaryKey\"")]
     InvalidPolicyKey(String),
@@ -147,6 +159,10 @@ impl HubError {
             Self::InvalidDeviceScope(_) => (400_028, "InvalidDeviceScope"),
             Self::DeviceDefinedMultipleTimes(_) => (400_011, "DeviceDefinedMultipleTimes"),
             Self::TooManyDevices(_) => (413_002, "TooManyDevices"),
+            Self::InvalidBlobContainer(_) => (400_008, "BlobContainerValidationError"),
+            Self::StorageNotConfigured => (400_014, "DefaultStorageEndpointNotConfigured"),
+            Self::JobQuotaExceeded(_) => (403_003, "JobQuotaExceeded"),
+            Self::JobNotFound(_) => (404_002, "JobNotFound"),
             Self::InvalidPolicyKey(_) => (400_035, "InvalidPolicyKey"),
             Self::Unauthorized(Refusal::MissingRight { .. }) => (401_003, "IotHubUnauthorized"),
             Self::Unauthorized(_) => (401_002, "IotHubUnauthorizedAccess"),

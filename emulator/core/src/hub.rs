@@ -14,6 +14,8 @@ use crate::session::{Connect, Connected, DeviceSession, Presences, ServiceSessio
 use crate::store::{Change, Effect, EventLog, Record, Records, StoreError, Versioned};
 use crate::throttle::{Operation, Throttles};
 use crate::time::{Clock, Timestamp};
+use crate::transfer::Transfers;
+use crate::transfer::storage::Storage;
 use crate::twin::Twin;
 
 /// What a hub is made of.
@@ -26,6 +28,8 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// Where chance comes from.
     pub random: Random,
+    /// Where import and export jobs read and write, if there is such a place.
+    pub storage: Option<Arc<dyn Storage>>,
 }
 
 /// An IoT hub. Clones are handles to the same hub.
@@ -38,6 +42,7 @@ struct Inner {
     throttles: Option<Throttles>,
     ports: Ports,
     presences: Arc<Presences>,
+    transfers: Transfers,
 }
 
 impl Hub {
@@ -50,7 +55,14 @@ impl Hub {
     ) -> Self {
         let presences = Arc::new(Presences::default());
         ports.records.watch(presences.clone());
-        Self(Arc::new(Inner { name: name.into(), policies, throttles, ports, presences }))
+        Self(Arc::new(Inner {
+            name: name.into(),
+            policies,
+            throttles,
+            ports,
+            presences,
+            transfers: Transfers::default(),
+        }))
     }
 
     /// Its name.
@@ -151,6 +163,14 @@ impl Hub {
 
     pub(crate) fn presences(&self) -> &Presences {
         &self.0.presences
+    }
+
+    pub(crate) fn storage(&self) -> Option<&Arc<dyn Storage>> {
+        self.0.ports.storage.as_ref()
+    }
+
+    pub(crate) fn transfers(&self) -> &Transfers {
+        &self.0.transfers
     }
 
     /// The record of a device.

@@ -48,6 +48,11 @@ pub const DEVICE_LIST: usize = 1000;
 
 /// Identities in a bulk request, or in one to renew keys. Documented.
 pub const BULK_ITEMS: usize = 100;
+/// Import and export jobs that are remembered. Ours: the service forgets them after 30 days.
+pub const TRANSFER_JOBS_KEPT: usize = 100;
+/// Bytes in a line of a file that is imported. Ours: the largest identity with its twin, whose
+/// metadata outweighs its content several times.
+pub const IMPORT_LINE_BYTES: usize = 1024 * 1024;
 
 /// What waits to be delivered to one connection. Ours: a connection that lets more pile up is
 /// closed, as the service closes it on backlog overflow.

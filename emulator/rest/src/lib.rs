@@ -3,6 +3,7 @@
 //! * `router.rs`: the routes, one line each. `path.rs` brings the paths that clients send into the
 //!   form that the routes have.
 //! * `devices.rs`, `modules.rs`, `twins.rs`, `statistics.rs`: the operations.
+//! * `bulk.rs`, `transfer.rs`: many identities at once, in a request or by a job.
 //! * `extract.rs`: what operations take from a request. `auth.rs`: who asks. `etag.rs`: If-Match.
 //! * `throttle.rs`: which of the hub's throttles an operation counts for.
 //! * `error.rs`: how an error looks, and the headers that every answer has; the one place.
@@ -18,6 +19,7 @@ mod path;
 mod router;
 mod statistics;
 mod throttle;
+mod transfer;
 mod twins;
 
 pub use router::{EMULATED, NOT_EMULATED, Service, service};

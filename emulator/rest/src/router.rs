@@ -12,13 +12,17 @@ use tower::util::BoxCloneSyncService;
 
 use crate::error::{Failure, finish};
 use crate::throttle::throttle;
-use crate::{bulk, devices, modules, path, statistics, twins};
+use crate::{bulk, devices, modules, path, statistics, transfer, twins};
 
 /// What the service offers and the emulator serves; `docs/compat.md` lists the same.
 pub const EMULATED: &[(&str, &str)] = &[
     ("GET", "/devices"),
     ("POST", "/devices"),
     ("POST", "/devices/keys/regenerate"),
+    ("GET", "/jobs"),
+    ("POST", "/jobs/create"),
+    ("GET", "/jobs/{id}"),
+    ("DELETE", "/jobs/{id}"),
     ("GET", "/devices/{id}"),
     ("PUT", "/devices/{id}"),
     ("DELETE", "/devices/{id}"),
@@ -55,10 +59,6 @@ pub const NOT_EMULATED: &[(&str, &str)] = &[
     ("PUT", "/configurations/{id}"),
     ("DELETE", "/configurations/{id}"),
     ("POST", "/configurations/testqueries"),
-    ("GET", "/jobs"),
-    ("POST", "/jobs/create"),
-    ("GET", "/jobs/{id}"),
-    ("DELETE", "/jobs/{id}"),
     ("GET", "/jobs/v2/query"),
     ("PUT", "/jobs/v2/{id}"),
     ("GET", "/jobs/v2/{id}"),
@@ -79,6 +79,9 @@ pub fn service(directory: &Directory) -> Service {
     let router = with_not_emulated(Router::new())
         .route("/devices", get(devices::list).post(bulk::post))
         .route("/devices/keys/regenerate", post(bulk::renew_keys))
+        .route("/jobs", get(transfer::list))
+        .route("/jobs/create", post(transfer::create))
+        .route("/jobs/{id}", get(transfer::get).delete(transfer::cancel))
         .route("/devices/{id}", get(devices::get).put(devices::put).delete(devices::delete))
         .route("/devices/{id}/modules", get(modules::list))
         .route(

@@ -68,6 +68,7 @@ fn every_option_can_stand_in_the_file() {
         hostname = ["hub.test", "::1"]
         strict-hosts = true
         state-dir = "/s"
+        storage-dir = "/b"
         key-algorithm = "rsa"
         keys = "random"
         hub-name = "hub-1"
@@ -90,6 +91,7 @@ fn every_option_can_stand_in_the_file() {
         aliases: vec![name("::1")],
         strict_hosts: true,
         state_dir: Some("/s".into()),
+        storage_dir: Some("/b".into()),
         key_algorithm: Some(KeyAlgorithm::Rsa),
         keys: HubKeys::Random,
         hub_name: "hub-1".to_owned(),
@@ -158,8 +160,8 @@ fn all_mistakes_are_told_at_once() {
     };
     let expected = [
         "e.toml has the key \"mqtts_port\", expected one of bind, mqtts-port, https-port, \
-         mqtt-port, admin-bind, admin-port, hostname, strict-hosts, state-dir, key-algorithm, \
-         keys, hub-name, quiet, log-format, shutdown-grace, max-connections, tier, units, \
+         mqtt-port, admin-bind, admin-port, hostname, strict-hosts, state-dir, storage-dir, \
+         key-algorithm, keys, hub-name, quiet, log-format, shutdown-grace, max-connections, tier, units, \
          enforce-throttles",
         "e.toml: quiet is a table, expected a text, a number, true or false",
         "--bind is \"localhost\", expected an IP address",

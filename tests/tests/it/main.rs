@@ -29,4 +29,5 @@ mod shutdown;
 mod telemetry;
 mod throttle;
 mod tls;
+mod transfer;
 mod twin;

@@ -8,6 +8,7 @@ mod modules;
 mod presence;
 mod service;
 mod subscriptions;
+mod transfer;
 
 pub use bulk::{BulkResult, RenewedKeys};
 pub use device::{Connect, Connected, DeviceSession};
@@ -17,3 +18,4 @@ pub use presence::ConnectionState;
 pub(crate) use presence::Presences;
 pub use service::{DeviceView, RegistryStatistics, ServiceSession, TwinView};
 pub use subscriptions::{Assurance, Channel, Subscriptions};
+pub use transfer::TransferRun;

@@ -6,6 +6,7 @@ pub mod identity;
 pub mod keys;
 pub mod module;
 pub mod statistics;
+pub mod transfer;
 pub mod twin;
 
 use iothub_core::error::HubError;
