@@ -21,5 +21,6 @@ mod statistics;
 mod throttle;
 mod transfer;
 mod twins;
+mod unread;
 
 pub use router::{EMULATED, NOT_EMULATED, Service, service};
