@@ -21,6 +21,7 @@ mod identity;
 mod illegal;
 mod legacy;
 mod load;
+mod modules;
 mod policies;
 mod registry;
 mod service_twin;
