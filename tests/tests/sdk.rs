@@ -51,3 +51,23 @@ fn node_twin() {
 fn node_connection() {
     run(Node, "connection.js");
 }
+
+#[test]
+fn python_modules() {
+    run(Python, "modules.py");
+}
+
+#[test]
+fn python_bulk() {
+    run(Python, "bulk.py");
+}
+
+#[test]
+fn node_modules() {
+    run(Node, "modules.js");
+}
+
+#[test]
+fn node_bulk() {
+    run(Node, "bulk.js");
+}

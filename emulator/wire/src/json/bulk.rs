@@ -38,7 +38,8 @@ pub fn parse_item(body: Document) -> Result<BulkItem, HubError> {
         module: text_member(&body, "moduleId")?.map(|id| ModuleId::parse(&id)).transpose()?,
     };
     let etag = |name| text_member(&body, name).map(|etag| etag.map(ETag::new));
-    let (etag, twin_etag) = (etag("eTag")?, etag("twinETag")?);
+    // The Node SDK sends a device's own document, which spells it in lower case.
+    let (etag, twin_etag) = (etag("eTag")?.or(etag("etag")?), etag("twinETag")?);
     let mode = parse_mode(&body)?;
     let managed_by = text_member(&body, "managedBy")?;
     let twin = parse_replacement(body.clone())?;
@@ -288,6 +289,9 @@ mod tests {
         assert_eq!(item.twin_etag, Some(ETag::new("AAAAAAAAAAI=")));
         assert_eq!(Value::Object(item.desired.unwrap()), json!({"rate": 5}));
         assert_eq!(Value::Object(item.tags.unwrap()), json!({"site": "a"}));
+        // Node: a device's document, with its id under another name.
+        let node = parse_item(json!({"id": "d", "etag": "MQ=="}).as_object().unwrap().clone());
+        assert_eq!(node.unwrap().etag, Some(ETag::new("MQ==")));
     }
 
     #[test]
