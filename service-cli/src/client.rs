@@ -10,7 +10,7 @@ use iothub_core::ids::{DeviceId, IdentityId, Precondition};
 use iothub_wire::connection_string::{Host, ServiceConnectionString, encode};
 use serde_json::Value;
 use tokio_rustls::rustls;
-use ureq::http::{Method, Request};
+use ureq::http::{HeaderMap, Method, Request};
 use ureq::tls::TlsConfig;
 use ureq::{Agent, AsSendBody, Body};
 
@@ -208,7 +208,7 @@ impl Client {
         self.send(request, body.to_string())
     }
 
-    fn request(
+    pub(crate) fn request(
         &self,
         method: Method,
         path: &str,
@@ -229,21 +229,29 @@ impl Client {
         }
     }
 
-    /// Sends a request and reads the whole answer, which is an error unless its status is 2xx.
     fn send(
         &self,
         request: ureq::http::request::Builder,
         body: impl AsSendBody,
     ) -> Result<String, Error> {
-        let answer = self.exchange(request, body)?;
+        self.exchange(request, body).map(|(_, text)| text)
+    }
+
+    /// Sends a request and reads the whole answer, which is an error unless its status is 2xx.
+    pub(crate) fn exchange(
+        &self,
+        request: ureq::http::request::Builder,
+        body: impl AsSendBody,
+    ) -> Result<(HeaderMap, String), Error> {
+        let answer = self.ask(request, body)?;
         if (200..300).contains(&answer.status) {
-            return Ok(answer.text);
+            return Ok((answer.headers, answer.text));
         }
         Err(answer.into_error())
     }
 
     /// Sends a request and reads the whole answer, whatever its status.
-    fn exchange(
+    fn ask(
         &self,
         request: ureq::http::request::Builder,
         body: impl AsSendBody,
@@ -257,9 +265,8 @@ impl Client {
             .build();
         let mut response = self.agent.run(request).map_err(|why| self.failed(why))?;
         let text = self.text(response.body_mut())?;
-        let name = response.headers().get("iothub-errorcode").and_then(|name| name.to_str().ok());
-        let name = name.map(ToOwned::to_owned);
-        Ok(Answer { status: response.status().as_u16(), name, text })
+        let (head, _) = response.into_parts();
+        Ok(Answer { status: head.status.as_u16(), headers: head.headers, text })
     }
 
     fn text(&self, body: &mut Body) -> Result<String, Error> {
@@ -271,14 +278,14 @@ impl Client {
         Twin::new(self.json(text)?).map_err(|other| self.strange(&other, "a twin"))
     }
 
-    fn json(&self, text: &str) -> Result<Value, Error> {
+    pub(crate) fn json(&self, text: &str) -> Result<Value, Error> {
         serde_json::from_str(text).map_err(|why| Error::Answer {
             hub: self.hub.host.to_string(),
             what: format!("{} bytes that are not JSON: {why}", text.len()),
         })
     }
 
-    fn strange(&self, document: &Value, expected: &str) -> Error {
+    pub(crate) fn strange(&self, document: &Value, expected: &str) -> Error {
         let kind = match document {
             Value::Null => "null",
             Value::Bool(_) => "a boolean",
@@ -314,14 +321,14 @@ impl Client {
 /// What the service answered.
 struct Answer {
     status: u16,
-    /// What its header says went wrong.
-    name: Option<String>,
+    headers: HeaderMap,
     text: String,
 }
 
 impl Answer {
     fn into_error(self) -> Error {
-        ServiceError::parse(self.status, self.name.as_deref(), &self.text).into()
+        let name = self.headers.get("iothub-errorcode").and_then(|name| name.to_str().ok());
+        ServiceError::parse(self.status, name, &self.text).into()
     }
 }
 

@@ -71,3 +71,13 @@ fn node_modules() {
 fn node_bulk() {
     run(Node, "bulk.js");
 }
+
+#[test]
+fn python_query() {
+    run(Python, "query.py");
+}
+
+#[test]
+fn node_query() {
+    run(Node, "query.js");
+}

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::auth::policy::SharedAccessPolicy;
-use crate::auth::sas::SasToken;
+use crate::auth::sas::{SasToken, SymmetricKey};
 use crate::auth::{self, Credentials, DevicePrincipal, Refusal, ServicePrincipal};
 use crate::error::HubError;
 use crate::ids::{DeviceId, IdentityId};
@@ -43,6 +43,9 @@ struct Inner {
     ports: Ports,
     presences: Arc<Presences>,
     transfers: Transfers,
+    /// Signs what clients hold between the pages of a query. Of this life of this hub only, so that
+    /// what another one signed is told from its own; the well-known keys would not do that.
+    continuation_key: SymmetricKey,
 }
 
 impl Hub {
@@ -55,6 +58,7 @@ impl Hub {
     ) -> Self {
         let presences = Arc::new(Presences::default());
         ports.records.watch(presences.clone());
+        let continuation_key = SymmetricKey::generate(&ports.random);
         Self(Arc::new(Inner {
             name: name.into(),
             policies,
@@ -62,6 +66,7 @@ impl Hub {
             ports,
             presences,
             transfers: Transfers::default(),
+            continuation_key,
         }))
     }
 
@@ -159,6 +164,10 @@ impl Hub {
 
     pub(crate) fn records(&self) -> &dyn Records {
         &*self.0.ports.records
+    }
+
+    pub(crate) fn continuation_key(&self) -> &SymmetricKey {
+        &self.0.continuation_key
     }
 
     pub(crate) fn presences(&self) -> &Presences {

@@ -11,8 +11,7 @@ use tower::Layer;
 use tower::util::BoxCloneSyncService;
 
 use crate::error::{Failure, finish};
-use crate::throttle::throttle;
-use crate::{bulk, devices, modules, path, statistics, transfer, twins, unread};
+use crate::{bulk, devices, modules, path, query, statistics, transfer, twins, unread};
 
 /// What the service offers and the emulator serves; `docs/compat.md` lists the same.
 pub const EMULATED: &[(&str, &str)] = &[
@@ -26,6 +25,7 @@ pub const EMULATED: &[(&str, &str)] = &[
     ("GET", "/devices/{id}"),
     ("PUT", "/devices/{id}"),
     ("DELETE", "/devices/{id}"),
+    ("POST", "/devices/query"),
     ("GET", "/twins/{id}"),
     ("PATCH", "/twins/{id}"),
     ("PUT", "/twins/{id}"),
@@ -43,7 +43,6 @@ pub const EMULATED: &[(&str, &str)] = &[
 /// What the service offers and the emulator does not serve yet: these answer
 /// `FeatureNotSupported`, so that a caller can tell them from a mistyped path.
 pub const NOT_EMULATED: &[(&str, &str)] = &[
-    ("POST", "/devices/query"),
     ("DELETE", "/devices/{id}/commands"),
     ("POST", "/devices/{id}/applyConfigurationContent"),
     ("POST", "/devices/{id}/messages/events"),
@@ -85,6 +84,7 @@ pub fn service(directory: &Directory) -> Service {
         .route("/devices/{id}", get(devices::get).put(devices::put).delete(devices::delete))
         // A device may have the name of an operation; then the method tells which is meant.
         .route("/devices/query", get(devices::get).put(devices::put).delete(devices::delete))
+        .route("/devices/query", post(query::post))
         .route("/devices/{id}/modules", get(modules::list))
         .route(
             "/devices/{id}/modules/{module}",
@@ -94,7 +94,6 @@ pub fn service(directory: &Directory) -> Service {
         .route("/twins/{id}", get(twins::get).patch(twins::patch).put(twins::put))
         .route("/statistics/devices", get(statistics::devices))
         .route("/statistics/service", get(statistics::service))
-        .route_layer(from_fn_with_state(directory.clone(), throttle))
         .fallback(unknown)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(directory.clone(), finish))

@@ -19,7 +19,7 @@ impl Client {
             .request(Method::POST, "devices", "", &Precondition::None)
             .header("Content-Type", "application/json; charset=utf-8");
         let body = serde_json::to_string(items).unwrap_or_default();
-        let answer = self.exchange(request, body)?;
+        let answer = self.ask(request, body)?;
         // That items failed comes as a 400 which is a result nevertheless.
         if matches!(answer.status, 200 | 400)
             && let Ok(result) = serde_json::from_str::<Value>(&answer.text)

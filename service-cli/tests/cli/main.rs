@@ -11,6 +11,7 @@ mod configure;
 mod connect;
 mod device;
 mod module;
+mod query;
 mod support;
 mod twin;
 

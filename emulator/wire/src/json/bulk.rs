@@ -9,7 +9,7 @@ use iothub_core::store::{ModuleRecord, Record};
 use iothub_core::twin::{Document, Twin};
 use serde::Serialize;
 
-use super::identity::{AuthenticationDocument, Capabilities, parse_draft, status_name};
+use super::identity::{AuthenticationDocument, Capabilities, parse_draft};
 use super::twin::{Properties, parse_replacement};
 use super::{parse_object, text, text_member};
 
@@ -193,7 +193,7 @@ impl<'a> Exported<'a> {
     fn device(record: &'a Record, keys: Keys) -> Self {
         let identity = &record.identity;
         Self {
-            status: Some(status_name(identity.status)),
+            status: Some(identity.status.name()),
             status_reason: identity.status_reason.as_deref(),
             capabilities: Some(Capabilities { iot_edge: identity.iot_edge }),
             device_scope: identity.device_scope.as_deref(),

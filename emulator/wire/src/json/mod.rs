@@ -5,6 +5,7 @@ pub mod error;
 pub mod identity;
 pub mod keys;
 pub mod module;
+pub mod query;
 pub mod statistics;
 pub mod transfer;
 pub mod twin;
