@@ -33,3 +33,5 @@ mod throttle;
 mod tls;
 mod transfer;
 mod twin;
+mod websocket;
+mod x509;
