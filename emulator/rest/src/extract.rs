@@ -33,6 +33,9 @@ pub(crate) struct Version(pub(crate) ApiVersion);
 /// What `If-Match` demands.
 pub(crate) struct IfMatch(pub(crate) Precondition);
 
+/// A body as it came; not an empty one.
+pub(crate) struct Raw(pub(crate) Bytes);
+
 /// A body that is a JSON object.
 pub(crate) struct Body(pub(crate) Document);
 
@@ -94,6 +97,15 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
 impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = Failure;
 
+    async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
+        let Raw(bytes) = Raw::from_request(request, state).await?;
+        Ok(Self(json::parse_object(&bytes)?))
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Raw {
+    type Rejection = Failure;
+
     async fn from_request(request: Request, _: &S) -> Result<Self, Self::Rejection> {
         let bytes = timeout(limits::HTTP_BODY_TIME, read(request.into_body()))
             .await
@@ -101,7 +113,7 @@ impl<S: Send + Sync> FromRequest<S> for Body {
         if bytes.is_empty() {
             return Err(HubError::ArgumentNull("body is missing".to_owned()).into());
         }
-        Ok(Self(json::parse_object(&bytes)?))
+        Ok(Self(bytes))
     }
 }
 

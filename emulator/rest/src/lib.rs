@@ -3,11 +3,13 @@
 //! * `router.rs`: the routes, one line each. `path.rs` brings the paths that clients send into the
 //!   form that the routes have.
 //! * `devices.rs`, `modules.rs`, `query.rs`, `twins.rs`, `statistics.rs`: the operations.
+//! * `bulk.rs`, `transfer.rs`: many identities at once, in a request or by a job.
 //! * `extract.rs`: what operations take from a request. `auth.rs`: who asks. `etag.rs`: If-Match.
 //! * `throttle.rs`: which of the hub's throttles an operation counts for.
 //! * `error.rs`: how an error looks, and the headers that every answer has; the one place.
 
 mod auth;
+mod bulk;
 mod devices;
 mod error;
 mod etag;
@@ -18,6 +20,7 @@ mod query;
 mod router;
 mod statistics;
 mod throttle;
+mod transfer;
 mod twins;
 mod unread;
 

@@ -13,6 +13,7 @@
 
 mod admin;
 mod auth;
+mod bulk;
 mod connect;
 mod errors;
 mod events;
@@ -20,6 +21,7 @@ mod identity;
 mod illegal;
 mod legacy;
 mod load;
+mod modules;
 mod policies;
 mod query;
 mod registry;
@@ -29,6 +31,7 @@ mod shutdown;
 mod telemetry;
 mod throttle;
 mod tls;
+mod transfer;
 mod twin;
 mod websocket;
 mod x509;

@@ -1,6 +1,7 @@
 //! What a role may do in a hub: a device through [`DeviceSession`], a back end through
 //! [`ServiceSession`]. What a role may not do does not compile.
 
+mod bulk;
 mod device;
 mod downlink;
 mod modules;
@@ -8,7 +9,9 @@ mod presence;
 mod query;
 mod service;
 mod subscriptions;
+mod transfer;
 
+pub use bulk::{BulkResult, RenewedKeys};
 pub use device::{Connect, Connected, DeviceSession};
 pub use downlink::{CloseReason, Downlink, DownlinkReceiver};
 pub use modules::ModuleView;
@@ -17,3 +20,4 @@ pub(crate) use presence::Presences;
 pub use query::{QueryPage, QueryRows};
 pub use service::{DeviceView, RegistryStatistics, ServiceSession, TwinView};
 pub use subscriptions::{Assurance, Channel, Subscriptions};
+pub use transfer::TransferRun;
