@@ -10,8 +10,11 @@ use crate::error::HubError;
 use crate::ids::{DeviceId, IdentityId};
 use crate::limits;
 use crate::random::Random;
-use crate::session::{Connect, Connected, DeviceSession, Presences, ServiceSession};
-use crate::store::{Change, Effect, EventLog, Record, Records, StoreError, Versioned};
+use crate::devicebound::Queues;
+use crate::session::{
+    Connect, Connected, DeviceRequest, DeviceSession, Presences, ServiceSession,
+};
+use crate::store::{Change, Effect, EventLog, Record, Records, StoreError, Versioned, Watcher};
 use crate::time::{Clock, Timestamp};
 use crate::twin::Twin;
 
@@ -35,15 +38,33 @@ struct Inner {
     name: String,
     policies: Vec<SharedAccessPolicy>,
     ports: Ports,
-    presences: Arc<Presences>,
+    live: Arc<Live>,
+}
+
+/// What a hub holds beside its records: who is connected, and what waits for devices.
+#[derive(Default)]
+struct Live {
+    presences: Presences,
+    devicebound: Queues,
+}
+
+impl Watcher for Live {
+    fn committed(&self, effects: &[(IdentityId, Effect)]) {
+        self.presences.committed(effects);
+        for (id, effect) in effects {
+            if *effect == Effect::Deleted && id.module.is_none() {
+                self.devicebound.remove(&id.device);
+            }
+        }
+    }
 }
 
 impl Hub {
     /// A hub over these ports, with these policies.
     pub fn new(name: impl Into<String>, policies: Vec<SharedAccessPolicy>, ports: Ports) -> Self {
-        let presences = Arc::new(Presences::default());
-        ports.records.watch(presences.clone());
-        Self(Arc::new(Inner { name: name.into(), policies, ports, presences }))
+        let live = Arc::new(Live::default());
+        ports.records.watch(live.clone());
+        Self(Arc::new(Inner { name: name.into(), policies, ports, live }))
     }
 
     /// Its name.
@@ -104,6 +125,11 @@ impl Hub {
         DeviceSession::open(self.clone(), principal, connect).await
     }
 
+    /// Lets a device ask for something without connecting.
+    pub fn device_request(&self, principal: DevicePrincipal) -> DeviceRequest {
+        DeviceRequest::open(self.clone(), principal)
+    }
+
     /// Opens the session of a back end.
     pub fn service(&self, principal: ServicePrincipal) -> ServiceSession {
         ServiceSession::open(self.clone(), principal)
@@ -128,7 +154,11 @@ impl Hub {
     }
 
     pub(crate) fn presences(&self) -> &Presences {
-        &self.0.presences
+        &self.0.live.presences
+    }
+
+    pub(crate) fn devicebound(&self) -> &Queues {
+        &self.0.live.devicebound
     }
 
     /// The record of a device.

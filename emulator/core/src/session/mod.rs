@@ -2,9 +2,12 @@
 //! [`ServiceSession`]. What a role may not do does not compile.
 
 mod device;
+mod devicebound;
 mod downlink;
+mod mailbox;
 mod modules;
 mod presence;
+mod request;
 mod service;
 mod subscriptions;
 
@@ -12,6 +15,7 @@ pub use device::{Connect, Connected, DeviceSession};
 pub use downlink::{CloseReason, Downlink, DownlinkReceiver};
 pub use modules::ModuleView;
 pub use presence::ConnectionState;
-pub(crate) use presence::Presences;
+pub(crate) use presence::{ConnectionId, Presences};
+pub use request::DeviceRequest;
 pub use service::{DeviceView, RegistryStatistics, ServiceSession, TwinView};
-pub use subscriptions::{Assurance, Channel, Subscriptions};
+pub use subscriptions::{Assurance, Channel, Subscription, Subscriptions};
