@@ -121,6 +121,19 @@ pub enum HubError {
     /// The lock of a cloud-to-device message has ended, or never was.
     #[error("message of device {0} is not locked under this token")]
     DeviceMessageLockLost(DeviceId),
+    /// The tier does not allow so many operations of this kind.
+    #[error("The request has been throttled. Wait 10 seconds and try again. Operation type: {0}")]
+    Throttled(&'static str),
+    /// The messages of the day are used up.
+    #[error(
+        "Total number of messages exceeded the allocated quota. Max allowed message count: {quota}, current message count: {messages}"
+    )]
+    QuotaExceeded {
+        /// How many the tier has.
+        quota: u64,
+        /// How many were sent.
+        messages: u64,
+    },
     /// The records cannot be reached.
     #[error("{0}")]
     ServiceUnavailable(String),
@@ -159,6 +172,8 @@ impl HubError {
             }
             Self::InvalidMessageExpiryTime(_) => (403_009, "InvalidMessageExpiryTime"),
             Self::DeviceMessageLockLost(_) => (412_002, "DeviceMessageLockLost"),
+            Self::Throttled(_) => (429_001, "ThrottlingException"),
+            Self::QuotaExceeded { .. } => (403_002, "IotHubQuotaExceeded"),
             Self::ServiceUnavailable(_) => (503_001, "ServiceUnavailable"),
         };
         ErrorCode { number, name }

@@ -6,15 +6,14 @@ use std::sync::Arc;
 use crate::auth::policy::SharedAccessPolicy;
 use crate::auth::sas::SasToken;
 use crate::auth::{self, Credentials, DevicePrincipal, Refusal, ServicePrincipal};
+use crate::devicebound::Queues;
 use crate::error::HubError;
 use crate::ids::{DeviceId, IdentityId};
 use crate::limits;
 use crate::random::Random;
-use crate::devicebound::Queues;
-use crate::session::{
-    Connect, Connected, DeviceRequest, DeviceSession, Presences, ServiceSession,
-};
+use crate::session::{Connect, Connected, DeviceRequest, DeviceSession, Presences, ServiceSession};
 use crate::store::{Change, Effect, EventLog, Record, Records, StoreError, Versioned, Watcher};
+use crate::throttle::{Operation, Throttles};
 use crate::time::{Clock, Timestamp};
 use crate::twin::Twin;
 
@@ -37,6 +36,7 @@ pub struct Hub(Arc<Inner>);
 struct Inner {
     name: String,
     policies: Vec<SharedAccessPolicy>,
+    throttles: Option<Throttles>,
     ports: Ports,
     live: Arc<Live>,
 }
@@ -60,11 +60,16 @@ impl Watcher for Live {
 }
 
 impl Hub {
-    /// A hub over these ports, with these policies.
-    pub fn new(name: impl Into<String>, policies: Vec<SharedAccessPolicy>, ports: Ports) -> Self {
+    /// A hub over these ports, with these policies; without throttles it takes what comes.
+    pub fn new(
+        name: impl Into<String>,
+        policies: Vec<SharedAccessPolicy>,
+        throttles: Option<Throttles>,
+        ports: Ports,
+    ) -> Self {
         let live = Arc::new(Live::default());
         ports.records.watch(live.clone());
-        Self(Arc::new(Inner { name: name.into(), policies, ports, live }))
+        Self(Arc::new(Inner { name: name.into(), policies, throttles, ports, live }))
     }
 
     /// Its name.
@@ -80,6 +85,21 @@ impl Hub {
     /// The log of what devices sent.
     pub fn events(&self) -> &Arc<dyn EventLog> {
         &self.0.ports.events
+    }
+
+    /// Counts an operation, and returns when the hub's throttles let it through.
+    ///
+    /// # Errors
+    ///
+    /// It would have to wait too long, or the messages of the day are used up.
+    pub async fn admit(&self, operation: Operation) -> Result<(), HubError> {
+        let Some(throttles) = &self.0.throttles else { return Ok(()) };
+        let now = self.now();
+        let until = throttles.admit(operation, now)?;
+        if until > now {
+            self.clock().sleep_until(until).await;
+        }
+        Ok(())
     }
 
     /// Checks the token with which a device or module wants to connect.

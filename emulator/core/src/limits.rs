@@ -53,6 +53,10 @@ pub const DEVICEBOUND_DEFAULT_TTL: Duration = Duration::from_secs(60 * 60);
 pub const DEVICEBOUND_MAX_TTL: Duration = Duration::from_secs(48 * 60 * 60);
 /// How long a device has to settle a message that it received. Documented, and not to be changed.
 pub const DEVICEBOUND_LOCK_TIME: Duration = Duration::from_secs(60);
+/// What a device may ask for instead over HTTPS. Ours: the service documents no bounds; these are
+/// those of its other queues.
+pub const DEVICEBOUND_LOCK_TIMES: RangeInclusive<Duration> =
+    Duration::from_secs(5)..=Duration::from_secs(300);
 /// How often a message may be abandoned. Documented default.
 pub const DEVICEBOUND_MAX_DELIVERIES: u32 = 10;
 /// Records in a batch of feedback. Documented.

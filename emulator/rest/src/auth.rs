@@ -1,4 +1,5 @@
-//! Who asks: the `Authorization` header to a session of a back end.
+//! Who asks: the `Authorization` header to a session of a back end, or to what a
+//! device may ask for.
 
 use axum::extract::FromRequestParts;
 use axum::http::header::{AUTHORIZATION, HOST};
@@ -7,9 +8,11 @@ use iothub_core::auth::Refusal;
 use iothub_core::auth::sas::SasToken;
 use iothub_core::directory::Directory;
 use iothub_core::error::HubError;
-use iothub_core::session::ServiceSession;
+use iothub_core::hub::Hub;
+use iothub_core::session::{DeviceRequest, ServiceSession};
 
 use crate::error::Failure;
+use crate::extract::Device;
 
 /// A back end that proved who it is.
 pub(crate) struct Service(pub(crate) ServiceSession);
@@ -25,7 +28,29 @@ impl FromRequestParts<Directory> for Service {
     }
 }
 
-fn authenticate(parts: &Parts, directory: &Directory) -> Result<ServiceSession, Refusal> {
+/// A device that proved who it is, and asks for one thing.
+pub(crate) struct DeviceRole(pub(crate) DeviceRequest);
+
+impl FromRequestParts<Directory> for DeviceRole {
+    type Rejection = Failure;
+
+    /// A device that there is not is not found, whatever the token signs.
+    async fn from_request_parts(
+        parts: &mut Parts,
+        directory: &Directory,
+    ) -> Result<Self, Self::Rejection> {
+        let Device(id) = Device::from_request_parts(parts, directory).await?;
+        let (hub, token) = token(parts, directory).map_err(HubError::Unauthorized)?;
+        let principal = hub.authenticate_device(&id.clone().into(), &token).await;
+        let principal = principal.map_err(|error| match error {
+            HubError::Unauthorized(Refusal::UnknownIdentity(_)) => HubError::DeviceNotFound(id),
+            error => error,
+        })?;
+        Ok(Self(hub.device_request(principal)))
+    }
+}
+
+fn token<'a>(parts: &Parts, directory: &'a Directory) -> Result<(&'a Hub, SasToken), Refusal> {
     let text = parts
         .headers
         .get(AUTHORIZATION)
@@ -34,6 +59,11 @@ fn authenticate(parts: &Parts, directory: &Directory) -> Result<ServiceSession, 
     let token = SasToken::parse(text)?;
     let host = parts.headers.get(HOST).and_then(|value| value.to_str().ok());
     let hub = directory.find_for(host.unwrap_or_default(), &token)?;
+    Ok((hub, token))
+}
+
+fn authenticate(parts: &Parts, directory: &Directory) -> Result<ServiceSession, Refusal> {
+    let (hub, token) = token(parts, directory)?;
     let path: Vec<&str> =
         parts.uri.path().split('/').filter(|segment| !segment.is_empty()).collect();
     let principal = hub.authenticate_service(&path, &token)?;

@@ -4,14 +4,15 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::Method;
 use axum::middleware::{from_fn_with_state, map_request};
-use axum::routing::{MethodFilter, MethodRouter, get, on};
+use axum::routing::{MethodFilter, MethodRouter, delete, get, on, post};
 use iothub_core::directory::Directory;
 use iothub_core::error::HubError;
 use tower::Layer;
 use tower::util::BoxCloneSyncService;
 
 use crate::error::{Failure, finish};
-use crate::{devices, modules, path, statistics, twins};
+use crate::throttle::throttle;
+use crate::{commands, device_api, devices, modules, path, statistics, twins};
 
 /// What the service offers and the emulator serves; `docs/compat.md` lists the same.
 pub const EMULATED: &[(&str, &str)] = &[
@@ -29,6 +30,11 @@ pub const EMULATED: &[(&str, &str)] = &[
     ("GET", "/twins/{id}/modules/{module}"),
     ("PATCH", "/twins/{id}/modules/{module}"),
     ("PUT", "/twins/{id}/modules/{module}"),
+    ("DELETE", "/devices/{id}/commands"),
+    ("POST", "/devices/{id}/messages/events"),
+    ("GET", "/devices/{id}/messages/devicebound"),
+    ("DELETE", "/devices/{id}/messages/devicebound/{token}"),
+    ("POST", "/devices/{id}/messages/devicebound/{token}/abandon"),
     ("GET", "/statistics/devices"),
     ("GET", "/statistics/service"),
 ];
@@ -39,12 +45,7 @@ pub const NOT_EMULATED: &[(&str, &str)] = &[
     ("POST", "/devices"),
     ("POST", "/devices/query"),
     ("POST", "/devices/keys/regenerate"),
-    ("DELETE", "/devices/{id}/commands"),
     ("POST", "/devices/{id}/applyConfigurationContent"),
-    ("POST", "/devices/{id}/messages/events"),
-    ("GET", "/devices/{id}/messages/devicebound"),
-    ("DELETE", "/devices/{id}/messages/devicebound/{token}"),
-    ("POST", "/devices/{id}/messages/devicebound/{token}/abandon"),
     ("POST", "/devices/{id}/files"),
     ("POST", "/devices/{id}/files/notifications"),
     ("POST", "/twins/{id}/methods"),
@@ -85,8 +86,14 @@ pub fn service(directory: &Directory) -> Service {
         )
         .route("/twins/{id}/modules/{module}", get(twins::get).patch(twins::patch).put(twins::put))
         .route("/twins/{id}", get(twins::get).patch(twins::patch).put(twins::put))
+        .route("/devices/{id}/commands", delete(commands::purge))
+        .route("/devices/{id}/messages/events", post(device_api::send))
+        .route("/devices/{id}/messages/devicebound", get(device_api::receive))
+        .route("/devices/{id}/messages/devicebound/{token}", delete(device_api::settle))
+        .route("/devices/{id}/messages/devicebound/{token}/abandon", post(device_api::abandon))
         .route("/statistics/devices", get(statistics::devices))
         .route("/statistics/service", get(statistics::service))
+        .route_layer(from_fn_with_state(directory.clone(), throttle))
         .fallback(unknown)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(directory.clone(), finish))

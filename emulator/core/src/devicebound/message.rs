@@ -9,7 +9,7 @@ use crate::limits;
 use crate::time::Timestamp;
 
 /// The property by which a sender asks for feedback.
-pub const ACK_PROPERTY: &str = "iothub-ack";
+const ACK_PROPERTY: &str = "iothub-ack";
 
 /// Of which outcomes a sender wants to hear.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -161,8 +161,12 @@ mod tests {
 
     #[test]
     fn feedback_is_asked_for_by_a_property() {
-        let table =
-            [("none", Ack::None), ("Full", Ack::Full), ("positive", Ack::Positive), ("NEGATIVE", Ack::Negative)];
+        let table = [
+            ("none", Ack::None),
+            ("Full", Ack::Full),
+            ("positive", Ack::Positive),
+            ("NEGATIVE", Ack::Negative),
+        ];
         for (text, expected) in table {
             let outgoing = Outgoing::new(asking(text), None).unwrap();
             assert_eq!(outgoing.ack, Some(expected), "{text}");

@@ -182,7 +182,9 @@ impl<T> Queue<T> {
     pub(crate) fn receive(&mut self, receiver: Receiver) -> Option<Received<T>> {
         let mut waiting = self.enqueued.iter();
         let sequence_number = *waiting
-            .find(|(_, first)| receiver.holder.is_none() || first.unacknowledged_by != receiver.holder)?
+            .find(|(_, first)| {
+                receiver.holder.is_none() || first.unacknowledged_by != receiver.holder
+            })?
             .0;
         let first = self.enqueued.remove(&sequence_number)?;
         let received = Received {

@@ -10,7 +10,7 @@ use dashmap::{DashMap, Entry};
 use tokio::sync::Notify;
 
 use super::feedback::{FeedbackDelivery, FeedbackQueue, FeedbackRecord};
-use super::queue::{LockLost, Queue, Reason, Receiver, Received, Settled};
+use super::queue::{LockLost, Queue, Reason, Received, Receiver, Settled};
 use super::{Delivery, DeviceboundMessage, LockToken, Settlement};
 use crate::error::HubError;
 use crate::ids::{DeviceId, GenerationId};
@@ -52,10 +52,8 @@ impl Queues {
     pub(crate) fn push(&self, message: DeviceboundMessage, now: Timestamp) -> Result<(), HubError> {
         let (device, generation) = (message.device.clone(), message.generation);
         let full = || HubError::DeviceMaximumQueueDepthExceeded(device.clone());
-        let mut queue = self
-            .by_device
-            .entry(device.clone())
-            .or_insert_with(|| DeviceQueue::new(generation));
+        let mut queue =
+            self.by_device.entry(device.clone()).or_insert_with(|| DeviceQueue::new(generation));
         if queue.generation != generation {
             // Of a device of the same name that has been deleted since.
             self.schedule(&device, &mut queue.deadline, None);
@@ -67,15 +65,14 @@ impl Queues {
         })
     }
 
-    /// The next message for a device that asks once. The lock ends after its documented time.
+    /// The next message for a device that asks once, locked until then.
     pub(crate) fn receive(
         &self,
         device: &DeviceId,
         generation: GenerationId,
-        token: LockToken,
+        (token, until): (LockToken, Timestamp),
         now: Timestamp,
     ) -> Option<Delivery> {
-        let until = now.after(limits::DEVICEBOUND_LOCK_TIME);
         let receiver = Receiver { token, until, holder: None };
         let received = self.with(device, generation, now, |messages, _| messages.receive(receiver));
         received.flatten().map(|received| delivery(received, token, Assurance::AtLeastOnce))
@@ -91,10 +88,9 @@ impl Queues {
         device: &DeviceId,
         generation: GenerationId,
         subscription: Subscription,
-        receiver: (ConnectionId, LockToken),
+        (connection, token): (ConnectionId, LockToken),
         now: Timestamp,
     ) -> Taking {
-        let (connection, token) = receiver;
         let until = now.after(limits::DEVICEBOUND_LOCK_TIME);
         let receiver = Receiver { token, until, holder: Some(connection) };
         let taking = self.with(device, generation, now, |messages, settled| {

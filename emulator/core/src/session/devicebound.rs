@@ -8,6 +8,7 @@ use crate::devicebound::{LockToken, Outgoing, Settlement};
 use crate::error::HubError;
 use crate::ids::{DeviceId, IdentityId};
 use crate::registry::identity::DeviceIdentity;
+use crate::throttle::Operation;
 
 impl ServiceSession {
     /// Sends a message to a device; it waits for the device when this returns.
@@ -23,6 +24,7 @@ impl ServiceSession {
     ) -> Result<(), HubError> {
         self.require(AccessRight::ServiceConnect)?;
         let hub = self.hub();
+        hub.admit(Operation::SendDevicebound).await?;
         let generation = hub.record(id).await?.record.identity.generation;
         let now = hub.now();
         hub.devicebound().push(outgoing.accept(id, generation, now)?, now)?;
@@ -40,7 +42,7 @@ impl ServiceSession {
     ///
     /// # Errors
     ///
-    /// There is no such device, or the caller may not write the registry.
+    /// There is no such device, or the caller may not connect as a service.
     pub async fn purge_devicebound(&self, id: &DeviceId) -> Result<usize, HubError> {
         self.require(AccessRight::ServiceConnect)?;
         let current = self.hub().record(id).await?;

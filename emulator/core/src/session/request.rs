@@ -1,5 +1,7 @@
 //! What a device may do without being connected: one request at a time, as over HTTPS.
 
+use std::time::Duration;
+
 use crate::auth::DevicePrincipal;
 use crate::devicebound::{Delivery, LockToken, Settlement};
 use crate::error::HubError;
@@ -47,11 +49,12 @@ impl DeviceRequest {
         Ok(())
     }
 
-    /// The next cloud-to-device message, locked; none if none waits.
-    pub fn receive_devicebound(&self) -> Option<Delivery> {
-        let token = LockToken::new(self.hub.random().bytes());
+    /// The next cloud-to-device message, locked for this long; none if none waits.
+    pub fn receive_devicebound(&self, lock: Duration) -> Option<Delivery> {
+        let now = self.hub.now();
+        let lock = (LockToken::new(self.hub.random().bytes()), now.after(lock));
         let (device, generation) = (self.device(), self.principal.generation());
-        let received = self.hub.devicebound().receive(device, generation, token, self.hub.now());
+        let received = self.hub.devicebound().receive(device, generation, lock, now);
         self.wake();
         received
     }
