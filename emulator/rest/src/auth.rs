@@ -10,6 +10,7 @@ use iothub_core::directory::Directory;
 use iothub_core::error::HubError;
 use iothub_core::hub::Hub;
 use iothub_core::session::{DeviceRequest, ServiceSession};
+use percent_encoding::percent_decode_str;
 
 use crate::error::Failure;
 use crate::extract::Device;
@@ -64,8 +65,14 @@ fn token<'a>(parts: &Parts, directory: &'a Directory) -> Result<(&'a Hub, SasTok
 
 fn authenticate(parts: &Parts, directory: &Directory) -> Result<ServiceSession, Refusal> {
     let (hub, token) = token(parts, directory)?;
-    let path: Vec<&str> =
-        parts.uri.path().split('/').filter(|segment| !segment.is_empty()).collect();
+    // Ids are encoded in the path, and plain in what a token is for.
+    let path: Vec<String> =
+        parts.uri.path().split('/').filter(|part| !part.is_empty()).map(decode).collect();
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
     let principal = hub.authenticate_service(&path, &token)?;
     Ok(hub.service(principal))
+}
+
+fn decode(segment: &str) -> String {
+    percent_decode_str(segment).decode_utf8_lossy().into_owned()
 }

@@ -38,7 +38,7 @@ fn content_length(headers: &HeaderMap) -> usize {
 fn operation(method: &Method, path: &str, bytes: usize) -> Option<Operation> {
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     match segments.as_slice() {
-        ["devices", "query"] => Some(Operation::Query),
+        ["devices", "query"] if method == Method::POST => Some(Operation::Query),
         ["devices", _, "messages", "events"] => Some(Operation::SendEvent(bytes)),
         ["devices", _, "messages", ..] if method == Method::GET => {
             Some(Operation::ReceiveDevicebound)
