@@ -14,6 +14,9 @@
 mod admin;
 mod auth;
 mod connect;
+mod device_api;
+mod devicebound;
+mod devicebound_in_time;
 mod errors;
 mod events;
 mod identity;
