@@ -5,7 +5,7 @@
 //! `iothub-emulator env` prints.
 
 use iothub_tests::sdk::Language::{Node, Python};
-use iothub_tests::sdk::run;
+use iothub_tests::sdk::{run, run_with_back_end};
 
 #[test]
 fn python_tutorial() {
@@ -33,6 +33,11 @@ fn python_connection() {
 }
 
 #[test]
+fn python_devicebound() {
+    run_with_back_end(Python, "devicebound.py");
+}
+
+#[test]
 fn node_tutorial() {
     run(Node, "tutorial.js");
 }
@@ -50,4 +55,14 @@ fn node_twin() {
 #[test]
 fn node_connection() {
     run(Node, "connection.js");
+}
+
+#[test]
+fn node_devicebound() {
+    run_with_back_end(Node, "devicebound.js");
+}
+
+#[test]
+fn node_http() {
+    run_with_back_end(Node, "http.js");
 }

@@ -9,6 +9,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
+use iothub_wire::properties as bag;
 use rumqttc::{
     AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, NetworkOptions,
     Outgoing, Packet, QoS, StateError, SubscribeFilter, SubscribeReasonCode, TlsConfiguration,
@@ -48,6 +49,8 @@ pub(crate) enum Incoming {
     TwinAnswer { rid: String, status: u16, version: Option<u64>, body: Vec<u8> },
     /// A change of desired properties.
     DesiredChange { topic: String, body: Vec<u8> },
+    /// A cloud-to-device message.
+    Message { properties: Vec<(String, Option<String>)>, body: Vec<u8> },
     /// A message on a topic that the device knows nothing of.
     Unknown { topic: String },
     /// The next telemetry message went out under this packet id.
@@ -123,8 +126,11 @@ impl Route<'_> {
         event_loop: &mut EventLoop,
         sender: &mpsc::Sender<Incoming>,
     ) -> Result<(), Error> {
-        let filters = [topic::TWIN_ANSWERS, topic::DESIRED_CHANGES]
+        let twin = [topic::TWIN_ANSWERS, topic::DESIRED_CHANGES]
             .map(|filter| SubscribeFilter::new(filter.to_owned(), QoS::AtMostOnce));
+        let messages = topic::devicebound(self.identity)
+            .map(|filter| SubscribeFilter::new(filter, QoS::AtLeastOnce));
+        let filters = twin.into_iter().chain(messages);
         let refused = || Error::Subscription { endpoint: self.endpoint() };
         client.try_subscribe_many(filters).map_err(|_| refused())?;
         loop {
@@ -252,6 +258,9 @@ fn interpret(event: Event) -> Option<Incoming> {
                 }
                 Some(Downlink::DesiredChange) => {
                     Incoming::DesiredChange { topic: publish.topic, body }
+                }
+                Some(Downlink::Message { bag }) => {
+                    Incoming::Message { properties: bag::Properties::parse(bag).application, body }
                 }
                 None => Incoming::Unknown { topic: publish.topic },
             })
