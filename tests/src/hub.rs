@@ -13,11 +13,15 @@ use iothub_testkit::{Config, Emulator};
 use iothub_wire::connection_string::{ServiceConnectionString, encode};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
+use tokio_rustls::rustls::client::WantsClientCert;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::{
+    self, ClientConfig, ConfigBuilder, RootCertStore, SupportedProtocolVersion,
+};
 
+use crate::certificate::Party;
 use crate::mqtt::{ACCEPTED, Connect, Connection, PATIENCE, subscribe};
 use crate::rest::Rest;
 use crate::{FAR_FUTURE, key};
@@ -100,6 +104,16 @@ impl Hub {
     /// A client that trusts this hub and nobody else.
     pub fn tls_config(&self) -> Arc<ClientConfig> {
         trusting(self.emulator.ca_pem().as_bytes())
+    }
+
+    /// A client that trusts this hub and nobody else, and shows these certificates.
+    pub fn tls_config_of(
+        &self,
+        party: &Party,
+        version: &'static SupportedProtocolVersion,
+    ) -> Arc<ClientConfig> {
+        let config = builder(self.emulator.ca_pem().as_bytes(), &[version]);
+        Arc::new(config.with_client_cert_resolver(party.credential()))
     }
 
     /// Sends CONNECT on a new connection and expects this answer.
@@ -191,16 +205,21 @@ impl Hub {
 
 /// A client that trusts these authorities and nobody else.
 pub fn trusting(ca_pem: &[u8]) -> Arc<ClientConfig> {
+    Arc::new(builder(ca_pem, rustls::DEFAULT_VERSIONS).with_no_client_auth())
+}
+
+fn builder(
+    ca_pem: &[u8],
+    versions: &[&'static SupportedProtocolVersion],
+) -> ConfigBuilder<ClientConfig, WantsClientCert> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(ca_pem) {
         roots.add(certificate.unwrap()).unwrap();
     }
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
+    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots)
-        .with_no_client_auth();
-    Arc::new(config)
 }
 
 /// Subscribes to the answers of twin requests and to desired changes, at quality of service 0.

@@ -38,6 +38,16 @@ fn python_devicebound() {
 }
 
 #[test]
+fn python_websocket() {
+    run(Python, "websocket.py");
+}
+
+#[test]
+fn python_x509() {
+    run(Python, "x509.py");
+}
+
+#[test]
 fn node_tutorial() {
     run(Node, "tutorial.js");
 }
@@ -65,4 +75,24 @@ fn node_devicebound() {
 #[test]
 fn node_http() {
     run_with_back_end(Node, "http.js");
+}
+
+#[test]
+fn python_query() {
+    run(Python, "query.py");
+}
+
+#[test]
+fn node_query() {
+    run(Node, "query.js");
+}
+
+#[test]
+fn node_websocket() {
+    run(Node, "websocket.js");
+}
+
+#[test]
+fn node_x509() {
+    run(Node, "x509.js");
 }

@@ -4,14 +4,18 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::auth::policy::SharedAccessPolicy;
-use crate::auth::sas::SasToken;
+use crate::auth::sas::{SasToken, SymmetricKey};
+use crate::auth::x509::{self, CertificateChain, DeviceAuthorities};
 use crate::auth::{self, Credentials, DevicePrincipal, Refusal, ServicePrincipal};
 use crate::devicebound::Queues;
 use crate::error::HubError;
-use crate::ids::{DeviceId, IdentityId};
+use crate::ids::{DeviceId, GenerationId, IdentityId};
 use crate::limits;
+use crate::query::twin::Connections;
 use crate::random::Random;
-use crate::session::{Connect, Connected, DeviceRequest, DeviceSession, Presences, ServiceSession};
+use crate::session::{
+    Connect, Connected, ConnectionState, DeviceRequest, DeviceSession, Presences, ServiceSession,
+};
 use crate::store::{Change, Effect, EventLog, Record, Records, StoreError, Versioned, Watcher};
 use crate::throttle::{Operation, Throttles};
 use crate::time::{Clock, Timestamp};
@@ -23,6 +27,8 @@ pub struct Ports {
     pub records: Arc<dyn Records>,
     /// Where events live.
     pub events: Arc<dyn EventLog>,
+    /// Whose certificates devices may authenticate with.
+    pub authorities: Arc<dyn DeviceAuthorities>,
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
     /// Where chance comes from.
@@ -39,6 +45,9 @@ struct Inner {
     throttles: Option<Throttles>,
     ports: Ports,
     live: Arc<Live>,
+    /// Signs what clients hold between the pages of a query. Of this life of this hub only, so that
+    /// what another one signed is told from its own; the well-known keys would not do that.
+    continuation_key: SymmetricKey,
 }
 
 /// What a hub holds beside its records: who is connected, and what waits for devices.
@@ -69,7 +78,9 @@ impl Hub {
     ) -> Self {
         let live = Arc::new(Live::default());
         ports.records.watch(live.clone());
-        Self(Arc::new(Inner { name: name.into(), policies, throttles, ports, live }))
+        let continuation_key = SymmetricKey::generate(&ports.random);
+        let name = name.into();
+        Self(Arc::new(Inner { name, policies, throttles, ports, live, continuation_key }))
     }
 
     /// Its name.
@@ -116,6 +127,22 @@ impl Hub {
         let current = self.records().get(&id.device).await?;
         let identity = current.as_ref().and_then(|current| Credentials::of(&current.record, id));
         auth::device(token, id, identity, self.policies(), self.now())
+            .map_err(HubError::Unauthorized)
+    }
+
+    /// Checks the certificate with which a device or module wants to connect.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::authenticate_device`].
+    pub async fn authenticate_device_by_certificate(
+        &self,
+        id: &IdentityId,
+        chain: &CertificateChain,
+    ) -> Result<DevicePrincipal, HubError> {
+        let current = self.records().get(&id.device).await?;
+        let identity = current.as_ref().and_then(|current| Credentials::of(&current.record, id));
+        x509::device(chain, id, identity, &*self.0.ports.authorities, self.now())
             .map_err(HubError::Unauthorized)
     }
 
@@ -171,6 +198,10 @@ impl Hub {
 
     pub(crate) fn records(&self) -> &dyn Records {
         &*self.0.ports.records
+    }
+
+    pub(crate) fn continuation_key(&self) -> &SymmetricKey {
+        &self.0.continuation_key
     }
 
     pub(crate) fn presences(&self) -> &Presences {
@@ -233,6 +264,16 @@ impl Hub {
 pub(crate) struct Decision {
     pub(crate) record: Record,
     pub(crate) effects: Vec<(IdentityId, Effect)>,
+}
+
+impl Connections for Hub {
+    fn state(&self, id: &IdentityId, generation: GenerationId) -> ConnectionState {
+        self.presences().state(id, generation)
+    }
+
+    fn waiting(&self, id: &DeviceId, generation: GenerationId) -> usize {
+        self.devicebound().count(id, generation, self.now())
+    }
 }
 
 impl PartialEq for Hub {

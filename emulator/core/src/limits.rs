@@ -21,6 +21,10 @@ pub const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 /// How long a connection outlives its token. Documented as 5 to 10 minutes.
 pub const TOKEN_EXPIRY_GRACE: Duration = Duration::from_secs(10 * 60);
 
+/// Certificates that a client may send beside its own. Ours: rustls bounds their bytes, and each
+/// step up costs a signature check.
+pub const CERTIFICATE_CHAIN: usize = 8;
+
 /// Bytes in the tags of a twin, by the service's own measure. Documented.
 pub const TWIN_TAGS_BYTES: usize = 8 * 1024;
 /// Bytes in the desired or the reported properties, by the service's own measure. Documented.
@@ -71,6 +75,16 @@ pub const FEEDBACK_BATCHES: usize = 256;
 /// Devices in the answer to a list request. Documented, also the default.
 pub const DEVICE_LIST: usize = 1000;
 
+/// Characters in a query. Documented.
+pub const QUERY_CHARACTERS: usize = 8192;
+/// Parentheses and their like inside each other in a query. Ours: people write two or three.
+pub const QUERY_DEPTH: usize = 64;
+/// Rows on a page of a query's answer, also the default. Documented.
+pub const QUERY_PAGE: usize = 100;
+/// Records that a query looks at before it lets others have the processor. Ours: about a
+/// millisecond's worth.
+pub const QUERY_STRIDE: usize = 4096;
+
 /// What waits to be delivered to one connection. Ours: a connection that lets more pile up is
 /// closed, as the service closes it on backlog overflow.
 pub const DOWNLINK_QUEUE: usize = 256;
@@ -91,6 +105,9 @@ pub const MQTT_STALL_TIME: Duration = Duration::from_secs(30);
 pub const MQTT_WRITE_TIME: Duration = Duration::from_secs(30);
 /// How long a client may be silent at most, whatever keep-alive it asks for. Documented.
 pub const MQTT_SILENCE: Duration = Duration::from_secs(1767);
+
+/// Bytes in a WebSocket message, which may hold several MQTT packets. Ours.
+pub const WEBSOCKET_MESSAGE_BYTES: usize = 1024 * 1024;
 
 /// Connections to the admin port. Ours: `--max-connections` is for devices and back ends.
 pub const ADMIN_CONNECTIONS: usize = 64;

@@ -1,5 +1,6 @@
 //! What devices do over HTTPS: `/devices/{id}/messages`.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -30,7 +31,8 @@ impl<S: Send + Sync> FromRequestParts<S> for LockTime {
 
     /// A header, or in C# a field of the query.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        let header = parts.headers.get(LOCK_TIMEOUT).map(|value| value.to_str().unwrap_or("?"));
+        let header = parts.headers.get(LOCK_TIMEOUT);
+        let header = header.map(|value| Cow::from(value.to_str().unwrap_or("?")));
         let Some(text) = header.or_else(|| query_field(parts, LOCK_TIMEOUT)) else {
             return Ok(Self(limits::DEVICEBOUND_LOCK_TIME));
         };

@@ -2,7 +2,7 @@
 //!
 //! * `router.rs`: the routes, one line each. `path.rs` brings the paths that clients send into the
 //!   form that the routes have.
-//! * `devices.rs`, `modules.rs`, `twins.rs`, `statistics.rs`: the operations.
+//! * `devices.rs`, `modules.rs`, `query.rs`, `twins.rs`, `statistics.rs`: the operations.
 //! * `device_api.rs`: what devices do. `commands.rs`: their queues, as back ends see them.
 //! * `extract.rs`: what operations take from a request. `auth.rs`: who asks. `etag.rs`: If-Match.
 //! * `throttle.rs`: which of the hub's throttles an operation counts for.
@@ -17,6 +17,7 @@ mod etag;
 mod extract;
 mod modules;
 mod path;
+mod query;
 mod router;
 mod statistics;
 mod throttle;

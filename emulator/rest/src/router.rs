@@ -11,8 +11,7 @@ use tower::Layer;
 use tower::util::BoxCloneSyncService;
 
 use crate::error::{Failure, finish};
-use crate::throttle::throttle;
-use crate::{commands, device_api, devices, modules, path, statistics, twins, unread};
+use crate::{commands, device_api, devices, modules, path, query, statistics, twins, unread};
 
 /// What the service offers and the emulator serves; `docs/compat.md` lists the same.
 pub const EMULATED: &[(&str, &str)] = &[
@@ -20,6 +19,7 @@ pub const EMULATED: &[(&str, &str)] = &[
     ("GET", "/devices/{id}"),
     ("PUT", "/devices/{id}"),
     ("DELETE", "/devices/{id}"),
+    ("POST", "/devices/query"),
     ("GET", "/twins/{id}"),
     ("PATCH", "/twins/{id}"),
     ("PUT", "/twins/{id}"),
@@ -37,13 +37,14 @@ pub const EMULATED: &[(&str, &str)] = &[
     ("POST", "/devices/{id}/messages/devicebound/{token}/abandon"),
     ("GET", "/statistics/devices"),
     ("GET", "/statistics/service"),
+    // served by the program, which knows the edge of MQTT too
+    ("GET", "/$iothub/websocket"),
 ];
 
 /// What the service offers and the emulator does not serve yet: these answer
 /// `FeatureNotSupported`, so that a caller can tell them from a mistyped path.
 pub const NOT_EMULATED: &[(&str, &str)] = &[
     ("POST", "/devices"),
-    ("POST", "/devices/query"),
     ("POST", "/devices/keys/regenerate"),
     ("POST", "/devices/{id}/applyConfigurationContent"),
     ("POST", "/devices/{id}/files"),
@@ -68,7 +69,6 @@ pub const NOT_EMULATED: &[(&str, &str)] = &[
     ("POST", "/digitaltwins/{id}/commands/{command}"),
     ("POST", "/digitaltwins/{id}/components/{component}/commands/{command}"),
     ("GET", "/messages/servicebound/feedback"),
-    ("GET", "/$iothub/websocket"),
 ];
 
 /// A service that answers requests of back ends.
@@ -81,6 +81,7 @@ pub fn service(directory: &Directory) -> Service {
         .route("/devices/{id}", get(devices::get).put(devices::put).delete(devices::delete))
         // A device may have the name of an operation; then the method tells which is meant.
         .route("/devices/query", get(devices::get).put(devices::put).delete(devices::delete))
+        .route("/devices/query", post(query::post))
         .route("/devices/{id}/modules", get(modules::list))
         .route(
             "/devices/{id}/modules/{module}",
@@ -95,7 +96,6 @@ pub fn service(directory: &Directory) -> Service {
         .route("/devices/{id}/messages/devicebound/{token}/abandon", post(device_api::abandon))
         .route("/statistics/devices", get(statistics::devices))
         .route("/statistics/service", get(statistics::service))
-        .route_layer(from_fn_with_state(directory.clone(), throttle))
         .fallback(unknown)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(directory.clone(), finish))

@@ -34,6 +34,13 @@ pub struct ConnectionState {
     pub last_activity: Timestamp,
 }
 
+impl ConnectionState {
+    /// The service's word for it.
+    pub fn name(self) -> &'static str {
+        if self.connected { "Connected" } else { "Disconnected" }
+    }
+}
+
 /// Everybody who is, or was, connected. Locks are per shard and held for a few statements; nothing
 /// here waits or calls the store, so that the store may call in while it commits.
 #[derive(Debug, Default)]
@@ -171,7 +178,7 @@ impl Presences {
     }
 
     /// What the registry shows.
-    pub(super) fn state(&self, id: &IdentityId, generation: GenerationId) -> ConnectionState {
+    pub(crate) fn state(&self, id: &IdentityId, generation: GenerationId) -> ConnectionState {
         match self.by_id.get(id) {
             Some(presence) if presence.generation == generation => ConnectionState {
                 connected: presence.connection.is_some(),
