@@ -133,6 +133,13 @@ pub enum Event {
         /// How many times it has been sent.
         attempts: u32,
     },
+    /// The back end sent a message.
+    MessageReceived {
+        /// The message: what it says in JSON, or else as text.
+        body: Value,
+        /// What the back end added to it.
+        properties: Properties,
+    },
     /// The hub acknowledged a telemetry message.
     TelemetrySent {
         /// The message.

@@ -165,6 +165,9 @@ impl Session<'_> {
                 }
                 Err(invalid) => self.not_understood(topic, &invalid),
             },
+            Incoming::Message { properties, body } => {
+                self.tell(message_received(properties, &body));
+            }
             Incoming::Unknown { topic } => {
                 let reason = "topic is not one that the device asked for".to_owned();
                 self.tell(Event::NotUnderstood { topic, reason });
@@ -228,6 +231,14 @@ impl Session<'_> {
 
     fn tell(&mut self, event: Event) {
         (self.observer)(event);
+    }
+}
+
+fn message_received(properties: Vec<(String, Option<String>)>, body: &[u8]) -> Event {
+    let text = || Value::from(String::from_utf8_lossy(body));
+    Event::MessageReceived {
+        body: serde_json::from_slice(body).unwrap_or_else(|_| text()),
+        properties: properties.into_iter().map(|(name, value)| (name, value.into())).collect(),
     }
 }
 

@@ -46,11 +46,14 @@ where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
-    tower::service_fn(move |request: Request| {
+    tower::service_fn(move |mut request: Request| {
         let (service, below) = (service.clone(), below.clone());
         async move {
             if handshake::is_for(&request) {
                 return Ok(accept(request, below));
+            }
+            if let Some(shown) = below.shown {
+                request.extensions_mut().insert(shown);
             }
             service.oneshot(request).await
         }

@@ -4,7 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use iothub_core::auth::sas;
-use iothub_core::event::Event;
+use iothub_core::devicebound::Outgoing;
+use iothub_core::error::HubError;
+use iothub_core::event::{Event, Message, SystemProperty};
+use iothub_core::ids::DeviceId;
+use iothub_core::time::Timestamp;
 use iothub_testkit::{Config, Emulator};
 use iothub_wire::connection_string::{ServiceConnectionString, encode};
 use serde_json::{Value, json};
@@ -142,6 +146,30 @@ impl Hub {
     pub fn desire(&self, device: &Device, desired: &str) -> Value {
         let body = format!(r#"{{"properties":{{"desired":{desired}}}}}"#);
         self.rest.patch(&format!("/twins/{}", encode(&device.id)), &body).expect(200).json()
+    }
+
+    /// Sends a cloud-to-device message.
+    pub fn send(
+        &self,
+        device: &Device,
+        message: Message,
+        expiry: Option<Timestamp>,
+    ) -> Result<(), HubError> {
+        let service = self.emulator.service().unwrap();
+        let id = DeviceId::parse(&device.id).unwrap();
+        let outgoing = Outgoing::new(message, expiry)?;
+        self.runtime.block_on(service.send_devicebound(&id, outgoing))
+    }
+
+    /// Sends a cloud-to-device message with a message id equal to its body, which asks for full
+    /// feedback.
+    pub fn send_text(&self, device: &Device, text: &str) {
+        let message = Message {
+            system: vec![(SystemProperty::MessageId, text.to_owned())],
+            application: vec![("iothub-ack".to_owned(), Some("full".to_owned()))],
+            body: text.to_owned().into(),
+        };
+        self.send(device, message, None).unwrap();
     }
 
     /// Every message that the hub took from devices, those of one device in their order.

@@ -54,6 +54,15 @@ impl Rest {
         }
     }
 
+    /// The same hub, asked by whoever has this token.
+    pub fn signed_with(&self, token: &str) -> Self {
+        Self {
+            agent: self.agent.clone(),
+            authority: self.authority.clone(),
+            authorization: Some(token.to_owned()),
+        }
+    }
+
     /// GET.
     pub fn get(&self, path: &str) -> Answer {
         self.send("GET", path, &[], None)
@@ -74,7 +83,8 @@ impl Rest {
         self.send("DELETE", path, &[], None)
     }
 
-    /// Sends one request. A path without a query is asked with [`API_VERSION`].
+    /// Sends one request. A path without a query is asked with [`API_VERSION`], and a body goes as
+    /// JSON unless `headers` say otherwise.
     pub fn send(
         &self,
         method: &str,
@@ -93,7 +103,10 @@ impl Rest {
         }
         let response = match body {
             Some(body) => {
-                let request = request.header("Content-Type", "application/json; charset=utf-8");
+                let named = |(name, _): &(&str, &str)| name.eq_ignore_ascii_case("Content-Type");
+                if !headers.iter().any(named) {
+                    request = request.header("Content-Type", "application/json; charset=utf-8");
+                }
                 self.agent.run(request.body(body.to_owned()).unwrap())
             }
             None => self.agent.run(request.body(()).unwrap()),

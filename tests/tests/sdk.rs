@@ -5,7 +5,7 @@
 //! `iothub-emulator env` prints.
 
 use iothub_tests::sdk::Language::{Node, Python};
-use iothub_tests::sdk::run;
+use iothub_tests::sdk::{run, run_with_back_end};
 
 #[test]
 fn python_tutorial() {
@@ -30,6 +30,11 @@ fn python_twin() {
 #[test]
 fn python_connection() {
     run(Python, "connection.py");
+}
+
+#[test]
+fn python_devicebound() {
+    run_with_back_end(Python, "devicebound.py");
 }
 
 #[test]
@@ -80,6 +85,16 @@ fn node_modules() {
 #[test]
 fn node_bulk() {
     run(Node, "bulk.js");
+}
+
+#[test]
+fn node_devicebound() {
+    run_with_back_end(Node, "devicebound.js");
+}
+
+#[test]
+fn node_http() {
+    run_with_back_end(Node, "http.js");
 }
 
 #[test]

@@ -107,6 +107,10 @@ fn describe_work(event: &Event) -> (Style, String) {
         Event::TwinTimedOut { operation, attempts } => {
             (WAITING, format!("twin {operation} not answered ({attempts}), asking again"))
         }
+        Event::MessageReceived { body, properties } => {
+            let with = if properties.is_empty() { String::new() } else { json(properties) };
+            (NEWS, format!("message: {body} {with}").trim_end().to_owned())
+        }
         Event::TelemetrySent { body } => (PLAIN, format!("sent: {body}")),
         Event::TelemetryDropped { waiting } => {
             (WAITING, format!("message dropped: {waiting} others wait to be acknowledged"))
@@ -145,6 +149,17 @@ mod tests {
     fn events_are_lines() {
         let table = [
             (Event::Stopped, "01:02:03Z stopped\n"),
+            (
+                Event::MessageReceived { body: "hi".into(), properties: Properties::new() },
+                "01:02:03Z message: \"hi\"\n",
+            ),
+            (
+                Event::MessageReceived {
+                    body: serde_json::json!({ "n": 1 }),
+                    properties: [("a".to_owned(), "b".into())].into_iter().collect(),
+                },
+                "01:02:03Z message: {\"n\":1} {\"a\":\"b\"}\n",
+            ),
             (
                 Event::Pending {
                     configuration: Configuration::initial(),

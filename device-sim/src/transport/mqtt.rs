@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_tungstenite::tungstenite::Error as WebSocketError;
+use iothub_wire::properties as bag;
 use rumqttc::{
     AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, NetworkOptions,
     Outgoing, Packet, QoS, StateError, SubscribeFilter, SubscribeReasonCode, TlsConfiguration,
@@ -49,6 +50,8 @@ pub(crate) enum Incoming {
     TwinAnswer { rid: String, status: u16, version: Option<u64>, body: Vec<u8> },
     /// A change of desired properties.
     DesiredChange { topic: String, body: Vec<u8> },
+    /// A cloud-to-device message.
+    Message { properties: Vec<(String, Option<String>)>, body: Vec<u8> },
     /// A message on a topic that the device knows nothing of.
     Unknown { topic: String },
     /// The next telemetry message went out under this packet id.
@@ -137,8 +140,11 @@ impl Route<'_> {
         event_loop: &mut EventLoop,
         sender: &mpsc::Sender<Incoming>,
     ) -> Result<(), Error> {
-        let filters = [topic::TWIN_ANSWERS, topic::DESIRED_CHANGES]
+        let twin = [topic::TWIN_ANSWERS, topic::DESIRED_CHANGES]
             .map(|filter| SubscribeFilter::new(filter.to_owned(), QoS::AtMostOnce));
+        let messages = topic::devicebound(self.identity)
+            .map(|filter| SubscribeFilter::new(filter, QoS::AtLeastOnce));
+        let filters = twin.into_iter().chain(messages);
         let refused = || Error::Subscription { endpoint: self.endpoint() };
         client.try_subscribe_many(filters).map_err(|_| refused())?;
         loop {
@@ -269,6 +275,9 @@ fn interpret(event: Event) -> Option<Incoming> {
                 }
                 Some(Downlink::DesiredChange) => {
                     Incoming::DesiredChange { topic: publish.topic, body }
+                }
+                Some(Downlink::Message { bag }) => {
+                    Incoming::Message { properties: bag::Properties::parse(bag).application, body }
                 }
                 None => Incoming::Unknown { topic: publish.topic },
             })

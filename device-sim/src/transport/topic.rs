@@ -9,6 +9,12 @@ pub(super) const TWIN_ANSWERS: &str = "$iothub/twin/res/#";
 /// Changes of desired properties.
 pub(super) const DESIRED_CHANGES: &str = "$iothub/twin/PATCH/properties/desired/#";
 
+/// Cloud-to-device messages; modules get none.
+pub(super) fn devicebound(identity: &Identity) -> Option<String> {
+    let device = identity.device();
+    identity.module().is_none().then(|| format!("devices/{device}/messages/devicebound/#"))
+}
+
 const API_VERSION: &str = "2021-04-12";
 const CLIENT: &str = concat!("device-sim/", env!("CARGO_PKG_VERSION"));
 
@@ -19,12 +25,18 @@ pub(super) enum Downlink<'a> {
     TwinAnswer { rid: &'a str, status: u16, version: Option<u64> },
     /// `$iothub/twin/PATCH/properties/desired/?$version={version}`; the body has the version too.
     DesiredChange,
+    /// `devices/{device}/messages/devicebound/{properties}`
+    Message { bag: &'a str },
 }
 
 impl<'a> Downlink<'a> {
     pub(super) fn parse(topic: &'a str) -> Option<Self> {
         if topic.starts_with("$iothub/twin/PATCH/properties/desired/") {
             return Some(Self::DesiredChange);
+        }
+        if let Some(rest) = topic.strip_prefix("devices/") {
+            let (_, bag) = rest.split_once("/messages/devicebound/")?;
+            return Some(Self::Message { bag });
         }
         let (status, query) = topic.strip_prefix("$iothub/twin/res/")?.split_once("/?")?;
         let field =
@@ -147,6 +159,11 @@ mod tests {
             ("$iothub/twin/res/ok/?$rid=1", None),
             ("$iothub/twin/res/200/", None),
             ("$iothub/twin/res/200/?$version=1", None),
+            (
+                "devices/d1/messages/devicebound/%24.to=%2Fx&a=1",
+                Some(Downlink::Message { bag: "%24.to=%2Fx&a=1" }),
+            ),
+            ("devices/d1/messages/events/", None),
             ("$iothub/methods/POST/reboot/?$rid=1", None),
             ("", None),
         ];

@@ -74,7 +74,12 @@ async fn the_tutorial() {
     assert!(connect.password.starts_with("SharedAccessSignature sr=127.0.0.1%2Fdevices%2Fd1&sig="));
     // User name and password, no will, no clean session.
     assert_eq!((connect.flags, connect.keep_alive), (0xc0, 60));
-    assert_eq!(state.filters, ["$iothub/twin/res/#", "$iothub/twin/PATCH/properties/desired/#"]);
+    let filters = [
+        "$iothub/twin/res/#",
+        "$iothub/twin/PATCH/properties/desired/#",
+        "devices/d1/messages/devicebound/#",
+    ];
+    assert_eq!(state.filters, filters);
     assert_eq!(
         state.patches,
         [

@@ -6,6 +6,7 @@
 use crate::auth::Refusal;
 use crate::ids::{DeviceId, ETag, IdentityId, InvalidId, ModuleId};
 use crate::limits;
+use crate::time::Timestamp;
 
 /// The number and the name that the service gives an error.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -125,11 +126,22 @@ pub enum HubError {
     #[error("body has more than {max} bytes", max = limits::HTTP_BODY_BYTES)]
     BodyTooLarge,
     /// A message is too large.
-    #[error("message has {bytes} bytes, expected at most {max}", max = limits::EVENT_BYTES)]
+    #[error("message has {bytes} bytes, expected at most {max}")]
     MessageTooLarge {
         /// How large it is: body and properties.
         bytes: usize,
+        /// How large it may be.
+        max: usize,
     },
+    /// As many cloud-to-device messages wait for the device as may.
+    #[error("{max} messages wait for device {0}, which is the most", max = limits::DEVICEBOUND_QUEUE)]
+    DeviceMaximumQueueDepthExceeded(DeviceId),
+    /// A cloud-to-device message wants to wait for too long.
+    #[error("message expires at {0}, expected at most {max:?} from now", max = limits::DEVICEBOUND_MAX_TTL)]
+    InvalidMessageExpiryTime(Timestamp),
+    /// The lock of a cloud-to-device message has ended, or never was.
+    #[error("message of device {0} is not locked under this token")]
+    DeviceMessageLockLost(DeviceId),
     /// The tier does not allow so many operations of this kind.
     #[error("The request has been throttled. Wait 10 seconds and try again. Operation type: {0}")]
     Throttled(&'static str),
@@ -183,6 +195,11 @@ impl HubError {
             Self::RequestTimedOut => (400_024, "RequestTimedOut"),
             Self::BodyTooLarge => (413_000, "GenericRequestEntityTooLarge"),
             Self::MessageTooLarge { .. } => (413_001, "MessageTooLarge"),
+            Self::DeviceMaximumQueueDepthExceeded(_) => {
+                (403_004, "DeviceMaximumQueueDepthExceeded")
+            }
+            Self::InvalidMessageExpiryTime(_) => (403_009, "InvalidMessageExpiryTime"),
+            Self::DeviceMessageLockLost(_) => (412_002, "DeviceMessageLockLost"),
             Self::Throttled(_) => (429_001, "ThrottlingException"),
             Self::QuotaExceeded { .. } => (403_002, "IotHubQuotaExceeded"),
             Self::ServiceUnavailable(_) => (503_001, "ServiceUnavailable"),

@@ -7,12 +7,16 @@ use crate::auth::policy::SharedAccessPolicy;
 use crate::auth::sas::{SasToken, SymmetricKey};
 use crate::auth::x509::{self, CertificateChain, DeviceAuthorities};
 use crate::auth::{self, Credentials, DevicePrincipal, Refusal, ServicePrincipal};
+use crate::devicebound::Queues;
 use crate::error::HubError;
-use crate::ids::{DeviceId, IdentityId};
+use crate::ids::{DeviceId, GenerationId, IdentityId};
 use crate::limits;
+use crate::query::twin::Connections;
 use crate::random::Random;
-use crate::session::{Connect, Connected, DeviceSession, Presences, ServiceSession};
-use crate::store::{Change, Effect, EventLog, Record, Records, StoreError, Versioned};
+use crate::session::{
+    Connect, Connected, ConnectionState, DeviceRequest, DeviceSession, Presences, ServiceSession,
+};
+use crate::store::{Change, Effect, EventLog, Record, Records, StoreError, Versioned, Watcher};
 use crate::throttle::{Operation, Throttles};
 use crate::time::{Clock, Timestamp};
 use crate::transfer::Transfers;
@@ -44,11 +48,29 @@ struct Inner {
     policies: Vec<SharedAccessPolicy>,
     throttles: Option<Throttles>,
     ports: Ports,
-    presences: Arc<Presences>,
+    live: Arc<Live>,
     transfers: Transfers,
     /// Signs what clients hold between the pages of a query. Of this life of this hub only, so that
     /// what another one signed is told from its own; the well-known keys would not do that.
     continuation_key: SymmetricKey,
+}
+
+/// What a hub holds beside its records: who is connected, and what waits for devices.
+#[derive(Default)]
+struct Live {
+    presences: Presences,
+    devicebound: Queues,
+}
+
+impl Watcher for Live {
+    fn committed(&self, effects: &[(IdentityId, Effect)]) {
+        self.presences.committed(effects);
+        for (id, effect) in effects {
+            if *effect == Effect::Deleted && id.module.is_none() {
+                self.devicebound.remove(&id.device);
+            }
+        }
+    }
 }
 
 impl Hub {
@@ -59,15 +81,15 @@ impl Hub {
         throttles: Option<Throttles>,
         ports: Ports,
     ) -> Self {
-        let presences = Arc::new(Presences::default());
-        ports.records.watch(presences.clone());
+        let live = Arc::new(Live::default());
+        ports.records.watch(live.clone());
         let continuation_key = SymmetricKey::generate(&ports.random);
         Self(Arc::new(Inner {
             name: name.into(),
             policies,
             throttles,
             ports,
-            presences,
+            live,
             transfers: Transfers::default(),
             continuation_key,
         }))
@@ -162,6 +184,11 @@ impl Hub {
         DeviceSession::open(self.clone(), principal, connect).await
     }
 
+    /// Lets a device ask for something without connecting.
+    pub fn device_request(&self, principal: DevicePrincipal) -> DeviceRequest {
+        DeviceRequest::open(self.clone(), principal)
+    }
+
     /// Opens the session of a back end.
     pub fn service(&self, principal: ServicePrincipal) -> ServiceSession {
         ServiceSession::open(self.clone(), principal)
@@ -190,7 +217,11 @@ impl Hub {
     }
 
     pub(crate) fn presences(&self) -> &Presences {
-        &self.0.presences
+        &self.0.live.presences
+    }
+
+    pub(crate) fn devicebound(&self) -> &Queues {
+        &self.0.live.devicebound
     }
 
     pub(crate) fn storage(&self) -> Option<&Arc<dyn Storage>> {
@@ -253,6 +284,16 @@ impl Hub {
 pub(crate) struct Decision {
     pub(crate) record: Record,
     pub(crate) effects: Vec<(IdentityId, Effect)>,
+}
+
+impl Connections for Hub {
+    fn state(&self, id: &IdentityId, generation: GenerationId) -> ConnectionState {
+        self.presences().state(id, generation)
+    }
+
+    fn waiting(&self, id: &DeviceId, generation: GenerationId) -> usize {
+        self.devicebound().count(id, generation, self.now())
+    }
 }
 
 impl PartialEq for Hub {

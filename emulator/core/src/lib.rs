@@ -8,7 +8,7 @@
 //! * [`auth`] turns a credential into a principal; a principal opens a session of its role:
 //!   [`session`]. What a role may not do does not compile.
 //! * [`query`]: the language in which back ends ask for many twins at once.
-//! * [`registry`], [`twin`], [`event`]: the rules. Pure functions: what is there, a request and the
+//! * [`registry`], [`twin`], [`event`], [`devicebound`]: the rules. Pure functions: what is there, a request and the
 //!   time give what will be there, or a [`error::HubError`].
 //! * [`store`], [`time`], [`random`]: the ports behind which records, the clock and chance live.
 //! * [`throttle`]: the rates of a tier, for who asks for them.
@@ -21,6 +21,7 @@
 //! order of the commits.
 
 pub mod auth;
+pub mod devicebound;
 pub mod directory;
 pub mod error;
 pub mod event;

@@ -47,6 +47,31 @@ pub const EVENT_LOG_PARTITION_BYTES: usize = 25 * 1024 * 1024;
 /// What an event costs beside its body and properties when counting the bytes kept. Ours.
 pub const EVENT_OVERHEAD_BYTES: usize = 256;
 
+/// Bytes in a cloud-to-device message: body and properties. Documented.
+pub const DEVICEBOUND_BYTES: usize = 64 * 1024;
+/// Cloud-to-device messages that wait for one device. Documented.
+pub const DEVICEBOUND_QUEUE: usize = 50;
+/// How long a cloud-to-device message waits, unless its sender says otherwise. Documented default.
+pub const DEVICEBOUND_DEFAULT_TTL: Duration = Duration::from_secs(60 * 60);
+/// How long a cloud-to-device message may wait. Documented.
+pub const DEVICEBOUND_MAX_TTL: Duration = Duration::from_secs(48 * 60 * 60);
+/// How long a device has to settle a message that it received. Documented, and not to be changed.
+pub const DEVICEBOUND_LOCK_TIME: Duration = Duration::from_secs(60);
+/// What a device may ask for instead over HTTPS. Ours: the service documents no bounds; these are
+/// those of its other queues.
+pub const DEVICEBOUND_LOCK_TIMES: RangeInclusive<Duration> =
+    Duration::from_secs(5)..=Duration::from_secs(300);
+/// How often a message may be abandoned. Documented default.
+pub const DEVICEBOUND_MAX_DELIVERIES: u32 = 10;
+/// Records in a batch of feedback. Documented.
+pub const FEEDBACK_BATCH_RECORDS: usize = 64;
+/// How long a batch of feedback is gathered. Documented.
+pub const FEEDBACK_BATCH_TIME: Duration = Duration::from_secs(15);
+/// How long a batch of feedback waits. Documented default.
+pub const FEEDBACK_TTL: Duration = Duration::from_secs(60 * 60);
+/// Batches of feedback that wait. Ours: the oldest makes room.
+pub const FEEDBACK_BATCHES: usize = 256;
+
 /// Devices in the answer to a list request. Documented, also the default.
 pub const DEVICE_LIST: usize = 1000;
 

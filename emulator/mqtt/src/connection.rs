@@ -16,8 +16,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, info};
 
 use crate::connect::{Admitted, admit};
-use crate::downlink::write_desired_patch;
+use crate::downlink::{write_desired_patch, write_devicebound};
 use crate::frame::{self, ConnackCode, Packet};
+use crate::inflight::Inflight;
 use crate::session;
 use crate::uplink::{Flow, Uplink};
 use crate::violation::Violation;
@@ -102,7 +103,9 @@ where
     let id = session.id().clone();
     debug!(%id, "connected");
     let uplink = Uplink { hub, session, api_version };
-    let end = Conversation { socket, uplink: &uplink, receiver, silence }.run(drain).await;
+    let inflight = Inflight::default();
+    let end =
+        Conversation { socket, uplink: &uplink, receiver, inflight, silence }.run(drain).await;
     match &end {
         End::Violation(why) => info!(%id, %why, "closed the connection"),
         end => debug!(%id, why = %end, "disconnected"),
@@ -226,6 +229,7 @@ struct Conversation<'a, S> {
     socket: &'a mut Socket<S>,
     uplink: &'a Uplink,
     receiver: iothub_core::session::DownlinkReceiver,
+    inflight: Inflight,
     silence: Duration,
 }
 
@@ -298,7 +302,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
         let mut count = 0;
         while let Some(packet) = frame::read(&mut self.socket.input, limits::MQTT_PACKET_BYTES)? {
             let action = session::handle(packet, self.uplink.session.id())?;
-            match self.uplink.carry_out(action, &mut self.socket.output).await? {
+            let Self { socket, inflight, .. } = self;
+            match self.uplink.carry_out(action, inflight, &mut socket.output).await? {
                 Flow::Continue => count += 1,
                 Flow::Disconnect => return Err(End::Disconnected),
             }
@@ -323,6 +328,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
         match downlink {
             Downlink::DesiredPatch(patch) => {
                 write_desired_patch(&mut self.socket.output, &patch, self.uplink.layout());
+                Ok(())
+            }
+            Downlink::Devicebound(delivery) => {
+                let Self { socket, uplink, inflight, .. } = self;
+                write_devicebound(&mut socket.output, &delivery, inflight, &uplink.session);
                 Ok(())
             }
             Downlink::Close(reason) => Err(End::Closed(reason)),

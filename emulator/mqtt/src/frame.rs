@@ -21,7 +21,9 @@ pub(crate) enum Packet {
     /// A CONNECT of a protocol version that is not spoken here.
     UnsupportedVersion(u8),
     Publish(Publish),
-    Puback,
+    Puback {
+        id: u16,
+    },
     Subscribe {
         id: u16,
         filters: Vec<(String, Qos)>,
@@ -204,7 +206,7 @@ fn convert(packet: Wire, header: &FixedHeader, publish_id: u16) -> Result<Packet
             retain: publish.retain,
             payload: publish.payload,
         }),
-        Wire::PubAck(..) => Packet::Puback,
+        Wire::PubAck(puback, _) => Packet::Puback { id: nonzero(puback.pkid)? },
         Wire::Subscribe(subscribe, _) => Packet::Subscribe {
             id: nonzero(subscribe.pkid)?,
             filters: bounded(
@@ -289,8 +291,27 @@ pub(crate) fn write_pingresp(output: &mut BytesMut) {
 }
 
 /// A publish at QoS 0, as twin messages are.
-pub(crate) fn write_publish(output: &mut BytesMut, topic: String, payload: String) {
-    write(output, Wire::Publish(WirePublish::new(topic, payload, false), None));
+pub(crate) fn write_publish(output: &mut BytesMut, topic: String, payload: impl Into<Bytes>) {
+    write(output, Wire::Publish(WirePublish::new(Bytes::from(topic), payload.into(), false), None));
+}
+
+/// A publish at QoS 1. A topic longer than MQTT allows is not written.
+pub(crate) fn write_acknowledged_publish(
+    output: &mut BytesMut,
+    id: u16,
+    duplicate: bool,
+    topic: &str,
+    payload: &[u8],
+) {
+    let Ok(topic_length) = u16::try_from(topic.len()) else { return };
+    // The one public way to such a packet: the form in which rumqttd keeps packets on disk.
+    let mut stored = BytesMut::with_capacity(5 + topic.len() + payload.len());
+    stored.put_u8(if duplicate { 0b1010 } else { 0b0010 });
+    stored.put_u16(id);
+    stored.put_u16(topic_length);
+    stored.put_slice(topic.as_bytes());
+    stored.put_slice(payload);
+    write(output, Wire::Publish(WirePublish::deserialize(stored.freeze()), None));
 }
 
 /// The packets above are all that is written, and none of them is too long or of MQTT 5, which is

@@ -8,12 +8,14 @@
 //! * `frame.rs` turns bytes into packets and back; the only file that names rumqttd.
 //! * `connect.rs` turns a CONNECT into an admitted device, or a refusal.
 //! * `session.rs` turns a packet into an action, or a violation; pure.
-//! * `uplink.rs` carries an action out; `downlink.rs` writes what the hub has for the device.
+//! * `uplink.rs` carries an action out; `downlink.rs` writes what the hub has for the device;
+//!   `inflight.rs` knows what of it is not acknowledged.
 
 mod connect;
 mod connection;
 mod downlink;
 mod frame;
+mod inflight;
 mod session;
 mod uplink;
 mod violation;

@@ -21,8 +21,8 @@ pub(crate) enum Action {
     Unsubscribe { id: u16, channels: Vec<Channel> },
     /// Carry out what was published, and acknowledge it under this id.
     Publish { acknowledge: Option<u16>, request: Request },
-    /// Nothing: the client acknowledged something.
-    Acknowledged,
+    /// Settle what was sent under this id.
+    Acknowledged { id: u16 },
     /// End the connection as the client wishes.
     Disconnect,
 }
@@ -57,7 +57,7 @@ pub(crate) fn handle(packet: Packet, id: &IdentityId) -> Result<Action, Violatio
             Ok(Action::Unsubscribe { id: packet_id, channels })
         }
         Packet::Pingreq => Ok(Action::Pong),
-        Packet::Puback => Ok(Action::Acknowledged),
+        Packet::Puback { id } => Ok(Action::Acknowledged { id }),
         Packet::Disconnect => Ok(Action::Disconnect),
         Packet::Connect(_) | Packet::UnsupportedVersion(_) => Err(Violation::SecondConnect),
         Packet::Unexpected(name) => Err(Violation::Unexpected(name)),
@@ -130,7 +130,7 @@ mod tests {
         let event = |retain| Request::Event(message("a=1", b"x", retain));
         let table = [
             (Packet::Pingreq, Action::Pong),
-            (Packet::Puback, Action::Acknowledged),
+            (Packet::Puback { id: 9 }, Action::Acknowledged { id: 9 }),
             (Packet::Disconnect, Action::Disconnect),
             (
                 publish("devices/d/messages/events/a=1", Qos::AtLeastOnce, false),

@@ -13,6 +13,7 @@ use iothub_wire::json::twin::Layout;
 use iothub_wire::topic::{DownlinkTopic, RequestId};
 
 use crate::frame::{self, Qos};
+use crate::inflight::Inflight;
 use crate::session::{Action, Request};
 use crate::violation::Violation;
 
@@ -35,6 +36,7 @@ impl Uplink {
     pub(crate) async fn carry_out(
         &self,
         action: Action,
+        inflight: &mut Inflight,
         output: &mut BytesMut,
     ) -> Result<Flow, Violation> {
         match action {
@@ -59,7 +61,10 @@ impl Uplink {
             Action::Publish { acknowledge, request } => {
                 self.request(request, acknowledge, output).await?;
             }
-            Action::Acknowledged => {}
+            Action::Acknowledged { id } => match inflight.acknowledge(id) {
+                Some(message) => self.session.acknowledge_devicebound(message),
+                None => self.session.heard(),
+            },
             Action::Disconnect => return Ok(Flow::Disconnect),
         }
         Ok(Flow::Continue)

@@ -8,7 +8,7 @@ use iothub_wire::json::{bulk, keys, parse_objects};
 
 use crate::auth::Service;
 use crate::error::{ERROR_CODE, Failure, json};
-use crate::extract::{Body, Raw, Version};
+use crate::extract::{Body, Filled, Version};
 
 /// The C# SDK takes a 400 for the result of a bulk operation only if it has this header, too.
 const BULK_ERROR_CODE: HeaderName = HeaderName::from_static("iothuberrorcode");
@@ -17,7 +17,7 @@ const FAILURE: HeaderValue = HeaderValue::from_static("BulkRegistryOperationFail
 pub(crate) async fn post(
     Service(session): Service,
     Version(version): Version,
-    Raw(body): Raw,
+    Filled(body): Filled,
 ) -> Result<Response, Failure> {
     let objects = parse_objects(&body, limits::BULK_ITEMS, HubError::TooManyDevices)?;
     let items = objects.into_iter().map(bulk::parse_item).collect::<Result<Vec<_>, _>>()?;

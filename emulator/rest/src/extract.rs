@@ -33,8 +33,11 @@ pub(crate) struct Version(pub(crate) ApiVersion);
 /// What `If-Match` demands.
 pub(crate) struct IfMatch(pub(crate) Precondition);
 
-/// A body as it came; not an empty one.
+/// A body of anything.
 pub(crate) struct Raw(pub(crate) Bytes);
+
+/// A body as it came; not an empty one.
+pub(crate) struct Filled(pub(crate) Bytes);
 
 /// A body that is a JSON object.
 pub(crate) struct Body(pub(crate) Document);
@@ -94,26 +97,33 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     }
 }
 
-impl<S: Send + Sync> FromRequest<S> for Body {
-    type Rejection = Failure;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
-        let Raw(bytes) = Raw::from_request(request, state).await?;
-        Ok(Self(json::parse_object(&bytes)?))
-    }
-}
-
 impl<S: Send + Sync> FromRequest<S> for Raw {
     type Rejection = Failure;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Self::Rejection> {
-        let bytes = timeout(limits::HTTP_BODY_TIME, read(request.into_body()))
-            .await
-            .map_err(|_| HubError::RequestTimedOut)??;
+        let read = timeout(limits::HTTP_BODY_TIME, read(request.into_body())).await;
+        Ok(Self(read.map_err(|_| HubError::RequestTimedOut)??))
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Filled {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
+        let Raw(bytes) = Raw::from_request(request, state).await?;
         if bytes.is_empty() {
             return Err(HubError::ArgumentNull("body is missing".to_owned()).into());
         }
         Ok(Self(bytes))
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Body {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
+        let Filled(bytes) = Filled::from_request(request, state).await?;
+        Ok(Self(json::parse_object(&bytes)?))
     }
 }
 
@@ -139,6 +149,20 @@ async fn next(body: &mut axum::body::Body) -> Result<Option<Bytes>, HubError> {
         }
     }
     Ok(None)
+}
+
+/// What the path says at a place that its route names; nothing if it names no such place.
+pub(crate) async fn parameter<S: Send + Sync>(
+    parts: &mut Parts,
+    state: &S,
+    name: &str,
+) -> Result<String, Failure> {
+    let encoding = || HubError::ArgumentInvalid("the path is not UTF-8".to_owned());
+    let parameters = RawPathParams::from_request_parts(parts, state).await;
+    let parameters = parameters.map_err(|_| encoding())?;
+    let mut parameters = parameters.iter();
+    let value = parameters.find_map(|(key, value)| (key == name).then(|| value.to_owned()));
+    Ok(value.unwrap_or_default())
 }
 
 /// A field of the query.

@@ -4,14 +4,16 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::Method;
 use axum::middleware::{from_fn_with_state, map_request};
-use axum::routing::{MethodFilter, MethodRouter, get, on, post};
+use axum::routing::{MethodFilter, MethodRouter, delete, get, on, post};
 use iothub_core::directory::Directory;
 use iothub_core::error::HubError;
 use tower::Layer;
 use tower::util::BoxCloneSyncService;
 
 use crate::error::{Failure, finish};
-use crate::{bulk, devices, modules, path, query, statistics, transfer, twins, unread};
+use crate::{
+    bulk, commands, device_api, devices, modules, path, query, statistics, transfer, twins, unread,
+};
 
 /// What the service offers and the emulator serves; `docs/compat.md` lists the same.
 pub const EMULATED: &[(&str, &str)] = &[
@@ -36,6 +38,11 @@ pub const EMULATED: &[(&str, &str)] = &[
     ("GET", "/twins/{id}/modules/{module}"),
     ("PATCH", "/twins/{id}/modules/{module}"),
     ("PUT", "/twins/{id}/modules/{module}"),
+    ("DELETE", "/devices/{id}/commands"),
+    ("POST", "/devices/{id}/messages/events"),
+    ("GET", "/devices/{id}/messages/devicebound"),
+    ("DELETE", "/devices/{id}/messages/devicebound/{token}"),
+    ("POST", "/devices/{id}/messages/devicebound/{token}/abandon"),
     ("GET", "/statistics/devices"),
     ("GET", "/statistics/service"),
     // served by the program, which knows the edge of MQTT too
@@ -45,12 +52,7 @@ pub const EMULATED: &[(&str, &str)] = &[
 /// What the service offers and the emulator does not serve yet: these answer
 /// `FeatureNotSupported`, so that a caller can tell them from a mistyped path.
 pub const NOT_EMULATED: &[(&str, &str)] = &[
-    ("DELETE", "/devices/{id}/commands"),
     ("POST", "/devices/{id}/applyConfigurationContent"),
-    ("POST", "/devices/{id}/messages/events"),
-    ("GET", "/devices/{id}/messages/devicebound"),
-    ("DELETE", "/devices/{id}/messages/devicebound/{token}"),
-    ("POST", "/devices/{id}/messages/devicebound/{token}/abandon"),
     ("POST", "/devices/{id}/files"),
     ("POST", "/devices/{id}/files/notifications"),
     ("POST", "/twins/{id}/methods"),
@@ -93,6 +95,11 @@ pub fn service(directory: &Directory) -> Service {
         )
         .route("/twins/{id}/modules/{module}", get(twins::get).patch(twins::patch).put(twins::put))
         .route("/twins/{id}", get(twins::get).patch(twins::patch).put(twins::put))
+        .route("/devices/{id}/commands", delete(commands::purge))
+        .route("/devices/{id}/messages/events", post(device_api::send))
+        .route("/devices/{id}/messages/devicebound", get(device_api::receive))
+        .route("/devices/{id}/messages/devicebound/{token}", delete(device_api::settle))
+        .route("/devices/{id}/messages/devicebound/{token}/abandon", post(device_api::abandon))
         .route("/statistics/devices", get(statistics::devices))
         .route("/statistics/service", get(statistics::service))
         .fallback(unknown)

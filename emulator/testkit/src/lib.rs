@@ -12,10 +12,16 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use iothub_core::auth::Refusal;
+use iothub_core::auth::sas::{self, SasToken};
 use iothub_core::hub::Hub;
+use iothub_core::session::ServiceSession;
 use iothub_emulator::StartError;
 use iothub_emulator::config::HostName;
 pub use iothub_emulator::config::{Config, Tier};
+
+/// The policy with all rights.
+const OWNER: &str = "iothubowner";
 
 /// A hub on free ports of 127.0.0.1, with a certificate authority of its own that is never written
 /// to disk. It ends when dropped.
@@ -68,6 +74,21 @@ impl Emulator {
     /// The hub itself.
     pub fn hub(&self) -> &Hub {
         self.0.hub()
+    }
+
+    /// A back end as the policy `iothubowner`, without a socket: for what a test does in Rust, such
+    /// as sending cloud-to-device messages.
+    ///
+    /// # Errors
+    ///
+    /// The hub's configuration has no such policy.
+    pub fn service(&self) -> Result<ServiceSession, Refusal> {
+        let hub = self.hub();
+        let owner = hub.policies().iter().find(|policy| policy.name == OWNER);
+        let owner = owner.ok_or_else(|| Refusal::UnknownPolicy(OWNER.to_owned()))?;
+        let expiry = hub.now().unix_seconds() + 3600;
+        let token = SasToken::parse(&sas::sign(hub.name(), expiry, Some(OWNER), &owner.primary))?;
+        Ok(hub.service(hub.authenticate_service(&[], &token)?))
     }
 
     /// The connection string of the policy `iothubowner`, with the port of HTTPS.

@@ -9,16 +9,19 @@ use serde_json::{Map, Value, json};
 use super::eval::Subject;
 use super::path::{Attribute, Path, TwinAttribute};
 use super::value::Datum;
-use crate::ids::{ETag, GenerationId, IdentityId, ModuleId};
+use crate::ids::{DeviceId, ETag, GenerationId, IdentityId, ModuleId};
 use crate::registry::identity::{Authentication, Thumbprints};
 use crate::session::{ConnectionState, TwinView};
 use crate::store::{ModuleRecord, Record};
 use crate::twin::{Section, Twin};
 
-/// Where it can be seen who is connected.
+/// Where it can be seen who is connected, and what waits for whom.
 pub trait Connections: Sync {
     /// What goes on with the identity of this generation.
     fn state(&self, id: &IdentityId, generation: GenerationId) -> ConnectionState;
+
+    /// How many cloud-to-device messages wait for the device of this generation.
+    fn waiting(&self, id: &DeviceId, generation: GenerationId) -> usize;
 }
 
 /// The twin of a device, or of a module.
@@ -55,8 +58,16 @@ impl<'c> TwinDocument<'c> {
 
     /// What a back end gets to see.
     pub fn into_view(self) -> TwinView {
-        let connection = self.connection();
-        TwinView { id: self.id(), record: self.device, connection }
+        let (connection, waiting) = (self.connection(), self.waiting());
+        TwinView { id: self.id(), record: self.device, connection, waiting }
+    }
+
+    fn waiting(&self) -> usize {
+        let device = &self.device.identity;
+        match &self.module {
+            None => self.connections.waiting(&device.id, device.generation),
+            Some(_) => 0,
+        }
     }
 
     fn connection(&self) -> ConnectionState {
@@ -96,7 +107,7 @@ impl<'c> TwinDocument<'c> {
             TwinAttribute::StatusUpdateTime => device.status_updated.to_string().into(),
             TwinAttribute::ConnectionState => Datum::text(self.connection().name()),
             TwinAttribute::LastActivityTime => self.connection().last_activity.to_string().into(),
-            TwinAttribute::CloudToDeviceMessageCount => Datum::Number(0.into()),
+            TwinAttribute::CloudToDeviceMessageCount => Datum::Number(self.waiting().into()),
             TwinAttribute::AuthenticationType => Datum::text(self.authentication().name()),
             TwinAttribute::X509Thumbprint => composite(thumbprints(self.authentication())),
             TwinAttribute::ModelId => Datum::text(""),

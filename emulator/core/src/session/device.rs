@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use super::downlink::DownlinkReceiver;
+use super::mailbox::Mailbox;
 use super::presence::{Activity, Arrival, ConnectionId};
 use super::subscriptions::{Assurance, Channel};
 use crate::auth::{Credentials, DevicePrincipal, Refusal};
 use crate::error::HubError;
-use crate::event::{Event, Message, partition_of};
+use crate::event::Message;
 use crate::hub::Hub;
 use crate::ids::IdentityId;
-use crate::limits;
 use crate::registry::identity::Status;
 use crate::time::Timestamp;
 use crate::twin::{Dialect, Document, Twin};
@@ -37,9 +37,9 @@ pub struct Connected {
 /// The connection of a device or module, seen from the hub. Dropping it is the disconnect.
 #[derive(Debug)]
 pub struct DeviceSession {
-    hub: Hub,
-    principal: DevicePrincipal,
-    connection: ConnectionId,
+    pub(super) hub: Hub,
+    pub(super) principal: DevicePrincipal,
+    pub(super) connection: ConnectionId,
     model_id: Option<String>,
     activity: Arc<Activity>,
 }
@@ -51,12 +51,13 @@ impl DeviceSession {
         principal: DevicePrincipal,
         connect: Connect,
     ) -> Result<Connected, HubError> {
-        let Arrival { connection, receiver, activity, resumed } = hub.presences().connect(
+        let Arrival { connection, mut receiver, activity, resumed } = hub.presences().connect(
             principal.id(),
             principal.generation(),
             connect.persistent,
             hub.now(),
         );
+        receiver.open_mailbox(Mailbox::of(&hub, &principal, connection));
         let session = Self { hub, principal, connection, model_id: connect.model_id, activity };
         // The identity may have changed between the check of the credential and the line above,
         // when there was no connection yet that its commit could have closed.
@@ -79,8 +80,9 @@ impl DeviceSession {
 
     /// Listens to a channel.
     pub fn subscribe(&self, channel: Channel, assurance: Assurance) {
+        let now = self.now();
         self.hub.presences().subscribe(self.id(), self.connection, |subscriptions| {
-            subscriptions.insert(channel, assurance);
+            subscriptions.insert(channel, assurance, now);
         });
     }
 
@@ -93,7 +95,8 @@ impl DeviceSession {
 
     /// Whether the device listens to a channel.
     pub fn listens_to(&self, channel: Channel) -> Option<Assurance> {
-        self.hub.presences().subscription(self.id(), channel)
+        let subscription = self.hub.presences().subscription(self.id(), channel)?;
+        Some(subscription.assurance)
     }
 
     /// Notes that the device was heard of.
@@ -108,21 +111,7 @@ impl DeviceSession {
     /// The message is too large, or the log cannot be reached.
     pub async fn send_event(&self, message: Message) -> Result<(), HubError> {
         self.heard();
-        let bytes = message.size();
-        if bytes > limits::EVENT_BYTES {
-            return Err(HubError::MessageTooLarge { bytes });
-        }
-        let event = Event {
-            message,
-            sender: self.id().clone(),
-            generation: self.principal.generation(),
-            auth_method: self.principal.method(),
-            enqueued: self.hub.now(),
-            model_id: self.model_id.clone(),
-        };
-        let log = self.hub.events();
-        log.append(partition_of(self.id(), log.partitions()), event).await?;
-        Ok(())
+        self.hub.take_event(&self.principal, message, self.model_id.clone()).await
     }
 
     /// Reads the twin.
@@ -180,6 +169,7 @@ impl DeviceSession {
 
 impl Drop for DeviceSession {
     fn drop(&mut self) {
+        self.release_devicebound();
         self.hub.presences().disconnect(self.principal.id(), self.connection, self.now());
     }
 }

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
+use super::mailbox::{self, Mailbox};
+use crate::devicebound::Delivery;
 use crate::limits;
 use crate::twin::DesiredPatch;
 
@@ -12,6 +14,8 @@ use crate::twin::DesiredPatch;
 pub enum Downlink {
     /// The desired properties changed, and the device listens to that.
     DesiredPatch(Arc<DesiredPatch>),
+    /// A cloud-to-device message, which the device settles or has settled.
+    Devicebound(Delivery),
     /// Close the connection. Nothing follows.
     Close(CloseReason),
 }
@@ -36,6 +40,7 @@ pub enum CloseReason {
 pub(super) struct DownlinkSender {
     queue: mpsc::Sender<Downlink>,
     close: watch::Sender<Option<CloseReason>>,
+    wake: Arc<Notify>,
 }
 
 /// The edge's end of a connection. Bounded: what does not fit closes the connection.
@@ -44,14 +49,18 @@ pub struct DownlinkReceiver {
     queue: mpsc::Receiver<Downlink>,
     /// Beside the queue, so that a full queue cannot hold a close back.
     close: watch::Receiver<Option<CloseReason>>,
+    wake: Arc<Notify>,
+    /// Where cloud-to-device messages are; they are taken one by one, as the edge asks.
+    mailbox: Option<Mailbox>,
 }
 
 pub(super) fn channel() -> (DownlinkSender, DownlinkReceiver) {
     let (queue_in, queue_out) = mpsc::channel(limits::DOWNLINK_QUEUE);
     let (close_in, close_out) = watch::channel(None);
+    let wake = Arc::new(Notify::new());
     (
-        DownlinkSender { queue: queue_in, close: close_in },
-        DownlinkReceiver { queue: queue_out, close: close_out },
+        DownlinkSender { queue: queue_in, close: close_in, wake: wake.clone() },
+        DownlinkReceiver { queue: queue_out, close: close_out, wake, mailbox: None },
     )
 }
 
@@ -62,6 +71,11 @@ impl DownlinkSender {
         }
     }
 
+    /// Says that there may be a cloud-to-device message.
+    pub(super) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
     /// The first reason stands.
     pub(super) fn close(&self, reason: CloseReason) {
         self.close.send_if_modified(|close| close.replace(close.unwrap_or(reason)).is_none());
@@ -69,13 +83,19 @@ impl DownlinkSender {
 }
 
 impl DownlinkReceiver {
+    /// Lets cloud-to-device messages come this way.
+    pub(super) fn open_mailbox(&mut self, mailbox: Option<Mailbox>) {
+        self.mailbox = mailbox;
+    }
+
     /// The next thing to deliver. Safe to drop and call again.
     pub async fn next(&mut self) -> Downlink {
-        let Self { queue, close } = self;
+        let Self { queue, close, wake, mailbox } = self;
         tokio::select! {
             biased;
             reason = closed(close) => Downlink::Close(reason),
             next = queue.recv() => next.unwrap_or(Downlink::Close(CloseReason::SessionEnded)),
+            delivery = mailbox::next(mailbox.as_ref(), wake) => Downlink::Devicebound(delivery),
         }
     }
 

@@ -3,10 +3,13 @@
 
 mod bulk;
 mod device;
+mod devicebound;
 mod downlink;
+mod mailbox;
 mod modules;
 mod presence;
 mod query;
+mod request;
 mod service;
 mod subscriptions;
 mod transfer;
@@ -16,8 +19,9 @@ pub use device::{Connect, Connected, DeviceSession};
 pub use downlink::{CloseReason, Downlink, DownlinkReceiver};
 pub use modules::ModuleView;
 pub use presence::ConnectionState;
-pub(crate) use presence::Presences;
+pub(crate) use presence::{ConnectionId, Presences};
 pub use query::{QueryPage, QueryRows};
+pub use request::DeviceRequest;
 pub use service::{DeviceView, RegistryStatistics, ServiceSession, TwinView};
-pub use subscriptions::{Assurance, Channel, Subscriptions};
+pub use subscriptions::{Assurance, Channel, Subscription, Subscriptions};
 pub use transfer::TransferRun;

@@ -6,15 +6,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use dashmap::DashMap;
 
 use super::downlink::{self, CloseReason, Downlink, DownlinkReceiver, DownlinkSender};
-use super::subscriptions::{Assurance, Channel, Subscriptions};
+use super::subscriptions::{Channel, Subscription, Subscriptions};
 use crate::ids::{GenerationId, IdentityId};
-use crate::query::twin::Connections;
 use crate::store::{Effect, Watcher};
 use crate::time::Timestamp;
 
 /// Tells the connections of one device apart.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct ConnectionId(u64);
+pub(crate) struct ConnectionId(u64);
+
+#[cfg(test)]
+impl ConnectionId {
+    /// A connection for tests of what is kept by connection.
+    pub(crate) fn of(number: u64) -> Self {
+        Self(number)
+    }
+}
 
 /// What the registry shows of a device's connection.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -146,12 +153,32 @@ impl Presences {
     }
 
     /// Whether a device listens to `channel`.
-    pub(super) fn subscription(&self, id: &IdentityId, channel: Channel) -> Option<Assurance> {
+    pub(super) fn subscription(&self, id: &IdentityId, channel: Channel) -> Option<Subscription> {
         self.by_id.get(id)?.subscriptions.get(channel)
     }
 
+    /// How the device of this connection listens to cloud-to-device messages, unless another
+    /// connection has taken its place.
+    pub(super) fn devicebound(
+        &self,
+        id: &IdentityId,
+        connection: ConnectionId,
+    ) -> Option<Subscription> {
+        let presence = self.by_id.get(id)?;
+        presence.is(connection).then(|| presence.subscriptions.get(Channel::Devicebound)).flatten()
+    }
+
+    /// Tells the connection of a device that there may be a message for it.
+    pub(super) fn wake(&self, id: &IdentityId) {
+        if let Some(presence) = self.by_id.get(id)
+            && let Some((_, sender)) = &presence.connection
+        {
+            sender.wake();
+        }
+    }
+
     /// What the registry shows.
-    pub(super) fn state(&self, id: &IdentityId, generation: GenerationId) -> ConnectionState {
+    pub(crate) fn state(&self, id: &IdentityId, generation: GenerationId) -> ConnectionState {
         match self.by_id.get(id) {
             Some(presence) if presence.generation == generation => ConnectionState {
                 connected: presence.connection.is_some(),
@@ -171,12 +198,6 @@ impl Presences {
         if let Some(presence) = self.by_id.get(id) {
             presence.close(reason);
         }
-    }
-}
-
-impl Connections for Presences {
-    fn state(&self, id: &IdentityId, generation: GenerationId) -> ConnectionState {
-        Self::state(self, id, generation)
     }
 }
 

@@ -56,7 +56,7 @@ impl ServiceSession {
             Some(token) => Position::from_token(token, text, key)?,
         };
         let size = size.clamp(1, limits::QUERY_PAGE);
-        let connections = self.hub().presences();
+        let connections = self.hub();
         let (rows, next) = match query.source() {
             Source::Devices => {
                 let records = self.hub().records().all().await?.into_iter();

@@ -27,6 +27,8 @@ pub struct DeviceView {
     pub record: Arc<Record>,
     /// What is going on.
     pub connection: ConnectionState,
+    /// How many cloud-to-device messages wait for it.
+    pub waiting: usize,
 }
 
 /// A twin as the service sees it.
@@ -38,6 +40,8 @@ pub struct TwinView {
     pub record: Arc<Record>,
     /// What is going on.
     pub connection: ConnectionState,
+    /// How many cloud-to-device messages wait for it; none ever for a module.
+    pub waiting: usize,
 }
 
 /// How many devices there are.
@@ -272,12 +276,14 @@ impl ServiceSession {
     fn device_view(&self, record: Arc<Record>) -> DeviceView {
         let id = record.identity.id.clone().into();
         let connection = self.hub.presences().state(&id, record.identity.generation);
-        DeviceView { record, connection }
+        let waiting = self.waiting(&record.identity);
+        DeviceView { record, connection, waiting }
     }
 
     fn twin_view(&self, id: &IdentityId, record: Arc<Record>) -> Result<TwinView, HubError> {
         let identity = Credentials::of(&record, id).ok_or_else(|| HubError::not_found(id))?;
         let connection = self.hub.presences().state(id, identity.generation);
-        Ok(TwinView { id: id.clone(), record, connection })
+        let waiting = if id.module.is_none() { self.waiting(&record.identity) } else { 0 };
+        Ok(TwinView { id: id.clone(), record, connection, waiting })
     }
 }

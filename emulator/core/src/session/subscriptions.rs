@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::time::Timestamp;
+
 /// Something that the hub sends to a device that asked for it.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Channel {
@@ -26,14 +28,24 @@ pub enum Assurance {
     AtLeastOnce,
 }
 
+/// How a device listens to a channel.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Subscription {
+    /// How surely it wants to get what comes.
+    pub assurance: Assurance,
+    /// Since when it listens, through all connections of a persistent session.
+    pub since: Timestamp,
+}
+
 /// The channels that a device listens to. A persistent session keeps them while it is away.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Subscriptions(BTreeMap<Channel, Assurance>);
+pub struct Subscriptions(BTreeMap<Channel, Subscription>);
 
 impl Subscriptions {
-    /// Adds a channel, or changes its assurance.
-    pub fn insert(&mut self, channel: Channel, assurance: Assurance) {
-        self.0.insert(channel, assurance);
+    /// Adds a channel, or changes its assurance: who subscribes again has listened all the time.
+    pub fn insert(&mut self, channel: Channel, assurance: Assurance, now: Timestamp) {
+        let since = self.0.get(&channel).map_or(now, |subscription| subscription.since);
+        self.0.insert(channel, Subscription { assurance, since });
     }
 
     /// Removes a channel.
@@ -41,8 +53,8 @@ impl Subscriptions {
         self.0.remove(&channel);
     }
 
-    /// Whether the device listens to `channel`, and how surely it wants to.
-    pub fn get(&self, channel: Channel) -> Option<Assurance> {
+    /// Whether and how the device listens to `channel`.
+    pub fn get(&self, channel: Channel) -> Option<Subscription> {
         self.0.get(&channel).copied()
     }
 

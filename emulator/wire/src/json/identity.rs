@@ -47,7 +47,7 @@ struct Device<'a> {
     connection_state_updated_time: String,
     status_updated_time: String,
     last_activity_time: String,
-    cloud_to_device_message_count: u64,
+    cloud_to_device_message_count: usize,
     authentication: AuthenticationDocument<'a>,
     capabilities: Capabilities,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,7 +99,7 @@ impl<'a> Device<'a> {
             connection_state_updated_time: time(view.connection.updated),
             status_updated_time: time(identity.status_updated),
             last_activity_time: time(view.connection.last_activity),
-            cloud_to_device_message_count: 0,
+            cloud_to_device_message_count: view.waiting,
             authentication: AuthenticationDocument::of(&identity.authentication),
             capabilities: Capabilities { iot_edge: identity.iot_edge },
             device_scope: identity.device_scope.as_deref(),

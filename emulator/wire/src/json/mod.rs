@@ -4,6 +4,7 @@ pub mod bulk;
 pub mod error;
 pub mod identity;
 pub mod keys;
+pub mod messages;
 pub mod module;
 pub mod query;
 pub mod statistics;

@@ -36,7 +36,7 @@ pub fn service_document(view: &TwinView, version: &ApiVersion) -> Option<String>
         status_update_time: device.status_updated.to_string(),
         connection_state: view.connection.name(),
         last_activity_time: view.connection.last_activity.to_string(),
-        cloud_to_device_message_count: 0,
+        cloud_to_device_message_count: view.waiting,
         authentication_type: authentication.name(),
         x509_thumbprint: Thumbprints::of(authentication),
         model_id: version.has_model_id().then_some(""),
@@ -67,7 +67,7 @@ struct ServiceTwin<'a> {
     status_update_time: String,
     connection_state: &'static str,
     last_activity_time: String,
-    cloud_to_device_message_count: u64,
+    cloud_to_device_message_count: usize,
     authentication_type: &'static str,
     x509_thumbprint: Thumbprints<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
