@@ -25,6 +25,10 @@ const DEVICES: usize = 100_000;
 struct Nobody;
 
 impl Connections for Nobody {
+    fn waiting(&self, _: &DeviceId, _: GenerationId) -> usize {
+        0
+    }
+
     fn state(&self, _: &IdentityId, _: GenerationId) -> ConnectionState {
         ConnectionState::default()
     }
