@@ -4,6 +4,7 @@
 //! status, a closed connection, an AMQP condition) is for each edge to say.
 
 use crate::auth::Refusal;
+use crate::configuration::ConfigurationId;
 use crate::ids::{DeviceId, ETag, IdentityId, InvalidId, ModuleId};
 use crate::limits;
 
@@ -80,6 +81,30 @@ pub enum HubError {
     /// The twin has another version than the caller demands.
     #[error("ETag mismatch for device ID '{0}'")]
     TwinVersionMismatch(IdentityId),
+    /// There is no such configuration.
+    #[error("{0}")]
+    ConfigurationNotFound(ConfigurationId),
+    /// A configuration of that name exists already.
+    #[error("A configuration with ID '{0}' exists already.")]
+    ConfigurationAlreadyExists(ConfigurationId),
+    /// There are as many configurations as there may be.
+    #[error("the hub has {max} configurations, which is the most", max = limits::CONFIGURATIONS)]
+    TooManyConfigurations,
+    /// The configuration has another version than the caller demands.
+    #[error("ETag mismatch for configuration ID '{0}'")]
+    ConfigurationVersionMismatch(ConfigurationId),
+    /// The target condition of a configuration is no condition.
+    #[error("{0}")]
+    InvalidTargetCondition(String),
+    /// The content of a configuration cannot be written into twins.
+    #[error("{0}")]
+    InvalidConfigurationContent(String),
+    /// The content of a configuration never changes.
+    #[error("content of configuration '{0}' cannot be modified")]
+    ImmutableConfigurationContent(ConfigurationId),
+    /// A metric of a configuration is no query.
+    #[error("{0}")]
+    InvalidMetricQuery(String),
     /// The reported properties have another version than the device demands.
     #[error("reported properties have version {existing}, expected {expected}")]
     ReportedVersionMismatch {
@@ -135,7 +160,17 @@ impl HubError {
             Self::Conflict(_) => (409_002, "LinkCreationConflict"),
             Self::DeviceVersionMismatch { .. }
             | Self::TwinVersionMismatch(_)
+            | Self::ConfigurationVersionMismatch(_)
             | Self::ReportedVersionMismatch { .. } => (412_001, "PreconditionFailed"),
+            Self::ConfigurationNotFound(_) => (404_301, "ConfigurationNotFound"),
+            Self::ConfigurationAlreadyExists(_) => (409_401, "ConfigurationAlreadyExists"),
+            Self::TooManyConfigurations => (413_101, "ConfigurationCountLimitExceeded"),
+            Self::InvalidTargetCondition(_) => (400_401, "InvalidConfigurationTargetCondition"),
+            Self::InvalidConfigurationContent(_) => (400_402, "InvalidConfigurationContent"),
+            Self::ImmutableConfigurationContent(_) => {
+                (400_403, "CannotModifyImmutableConfigurationContent")
+            }
+            Self::InvalidMetricQuery(_) => (400_404, "InvalidConfigurationCustomMetricsQuery"),
             Self::NotFound(_) => (404_000, "GenericNotFound"),
             Self::FeatureNotSupported(_) => (404_013, "FeatureNotSupported"),
             Self::MethodNotAllowed(_) => (405_000, "GenericMethodNotAllowed"),

@@ -9,7 +9,8 @@
 //!   [`session`]. What a role may not do does not compile.
 //! * [`registry`], [`twin`], [`event`]: the rules. Pure functions: what is there, a request and the
 //!   time give what will be there, or a [`error::HubError`].
-//! * [`store`], [`time`], [`random`]: the ports behind which records, the clock and chance live.
+//! * [`configuration`]: what is written into many twins at once, by a condition.
+//! * [`store`], [`table`], [`time`], [`random`]: the ports behind which records, the clock and chance live.
 //! * [`limits`]: every bound in one place. [`ids`]: small values that must not be mixed up.
 //!
 //! A change is decided on what was read, then committed against the revision that was read; if
@@ -18,6 +19,7 @@
 //! order of the commits.
 
 pub mod auth;
+pub mod configuration;
 pub mod directory;
 pub mod error;
 pub mod event;
@@ -28,5 +30,6 @@ pub mod random;
 pub mod registry;
 pub mod session;
 pub mod store;
+pub mod table;
 pub mod time;
 pub mod twin;

@@ -34,6 +34,18 @@ pub const TWIN_STRING_BYTES: usize = 4096;
 /// Integers in a twin. Documented: 2^52 either way.
 pub const TWIN_INTEGERS: RangeInclusive<i64> = -4_503_599_627_370_496..=4_503_599_627_370_495;
 
+/// Configurations of a hub. Documented for paid tiers; 20 in the free one.
+pub const CONFIGURATIONS: usize = 100;
+/// Custom metrics of a configuration. Documented.
+pub const CONFIGURATION_METRICS: usize = 5;
+/// Configurations in the answer to a list request that does not say how many. Documented.
+pub const CONFIGURATION_LIST: usize = 20;
+/// How often the configurations are held against everything that changes without a write, such as
+/// who is connected. Ours: the service takes five minutes, and as long for everything else.
+pub const CONFIGURATION_INTERVAL: Duration = Duration::from_secs(30);
+/// Devices that a sweep over all looks at before others get their turn. Ours.
+pub const SWEEP_CHUNK: usize = 256;
+
 /// Bytes in a device-to-cloud message: body, and names and values of properties. Documented.
 pub const EVENT_BYTES: usize = 256 * 1024;
 /// Partitions of the built-in endpoint. Documented default.
