@@ -10,6 +10,7 @@ use iothub_core::directory::Directory;
 use iothub_core::hub::{Hub, Ports};
 use iothub_core::limits;
 use iothub_core::random::Random;
+use iothub_core::throttle::Throttles;
 use iothub_core::time::Clock as _;
 use iothub_store::memory::{MemoryEventLog, MemoryRecords};
 use iothub_wire::connection_string::{Host, ServiceConnectionString};
@@ -165,7 +166,8 @@ fn build_hub(config: &Config) -> Result<Hub, StartError> {
         clock: Arc::new(SystemClock),
         random,
     };
-    Ok(Hub::new(&config.hub_name, policies, ports))
+    let throttles = config.enforce_throttles.then(|| Throttles::new(config.tier, config.units));
+    Ok(Hub::new(&config.hub_name, policies, throttles, ports))
 }
 
 fn directory(config: &Config, hub: &Hub) -> Directory {

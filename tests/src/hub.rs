@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use iothub_core::auth::sas;
 use iothub_core::event::Event;
-use iothub_testkit::Emulator;
+use iothub_testkit::{Config, Emulator};
 use iothub_wire::connection_string::{ServiceConnectionString, encode};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -42,12 +42,17 @@ pub struct Device {
 impl Hub {
     /// Starts a hub with nothing in it.
     pub fn start() -> Self {
+        Self::start_with(|_| {})
+    }
+
+    /// Starts a hub whose configuration is changed first.
+    pub fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .unwrap();
-        let emulator = runtime.block_on(Emulator::start()).unwrap();
+        let emulator = runtime.block_on(Emulator::start_with(change)).unwrap();
         let owner = ServiceConnectionString::parse(&emulator.connection_string()).unwrap();
         let authority = format!("{}:{}", owner.host.name, emulator.https_addr().port());
         let rest = Rest::new(&authority, &owner, emulator.ca_pem().as_bytes());

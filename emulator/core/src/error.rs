@@ -134,6 +134,19 @@ pub enum HubError {
         /// How large it is: body and properties.
         bytes: usize,
     },
+    /// The tier does not allow so many operations of this kind.
+    #[error("The request has been throttled. Wait 10 seconds and try again. Operation type: {0}")]
+    Throttled(&'static str),
+    /// The messages of the day are used up.
+    #[error(
+        "Total number of messages exceeded the allocated quota. Max allowed message count: {quota}, current message count: {messages}"
+    )]
+    QuotaExceeded {
+        /// How many the tier has.
+        quota: u64,
+        /// How many were sent.
+        messages: u64,
+    },
     /// The records cannot be reached.
     #[error("{0}")]
     ServiceUnavailable(String),
@@ -177,6 +190,8 @@ impl HubError {
             Self::RequestTimedOut => (400_024, "RequestTimedOut"),
             Self::BodyTooLarge => (413_000, "GenericRequestEntityTooLarge"),
             Self::MessageTooLarge { .. } => (413_001, "MessageTooLarge"),
+            Self::Throttled(_) => (429_001, "ThrottlingException"),
+            Self::QuotaExceeded { .. } => (403_002, "IotHubQuotaExceeded"),
             Self::ServiceUnavailable(_) => (503_001, "ServiceUnavailable"),
         };
         ErrorCode { number, name }

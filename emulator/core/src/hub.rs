@@ -1,10 +1,15 @@
 //! The hub: a cheap handle through which principals open sessions.
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::sync::Arc;
 
+use tokio::sync::Notify;
+
 use crate::auth::policy::SharedAccessPolicy;
 use crate::auth::sas::SasToken;
+use crate::configuration::apply::Applying;
+use crate::configuration::{Candidate, Configuration, ConfigurationId};
 use crate::auth::{self, Credentials, DevicePrincipal, Refusal, ServicePrincipal};
 use crate::error::HubError;
 use crate::ids::{DeviceId, IdentityId};
@@ -12,6 +17,8 @@ use crate::limits;
 use crate::random::Random;
 use crate::session::{Connect, Connected, DeviceSession, Presences, ServiceSession};
 use crate::store::{Change, Effect, EventLog, Record, Records, StoreError, Versioned};
+use crate::table::Table;
+use crate::throttle::{Operation, Throttles};
 use crate::time::{Clock, Timestamp};
 use crate::twin::Twin;
 
@@ -21,6 +28,8 @@ pub struct Ports {
     pub records: Arc<dyn Records>,
     /// Where events live.
     pub events: Arc<dyn EventLog>,
+    /// Where configurations live.
+    pub configurations: Arc<dyn Table<ConfigurationId, Configuration>>,
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
     /// Where chance comes from.
@@ -34,16 +43,31 @@ pub struct Hub(Arc<Inner>);
 struct Inner {
     name: String,
     policies: Vec<SharedAccessPolicy>,
+    throttles: Option<Throttles>,
     ports: Ports,
     presences: Arc<Presences>,
+    /// Wakes the sweep over all records.
+    configurations_changed: Notify,
 }
 
 impl Hub {
-    /// A hub over these ports, with these policies.
-    pub fn new(name: impl Into<String>, policies: Vec<SharedAccessPolicy>, ports: Ports) -> Self {
+    /// A hub over these ports, with these policies; without throttles it takes what comes.
+    pub fn new(
+        name: impl Into<String>,
+        policies: Vec<SharedAccessPolicy>,
+        throttles: Option<Throttles>,
+        ports: Ports,
+    ) -> Self {
         let presences = Arc::new(Presences::default());
         ports.records.watch(presences.clone());
-        Self(Arc::new(Inner { name: name.into(), policies, ports, presences }))
+        Self(Arc::new(Inner {
+            name: name.into(),
+            policies,
+            throttles,
+            ports,
+            presences,
+            configurations_changed: Notify::new(),
+        }))
     }
 
     /// Its name.
@@ -59,6 +83,21 @@ impl Hub {
     /// The log of what devices sent.
     pub fn events(&self) -> &Arc<dyn EventLog> {
         &self.0.ports.events
+    }
+
+    /// Counts an operation, and returns when the hub's throttles let it through.
+    ///
+    /// # Errors
+    ///
+    /// It would have to wait too long, or the messages of the day are used up.
+    pub async fn admit(&self, operation: Operation) -> Result<(), HubError> {
+        let Some(throttles) = &self.0.throttles else { return Ok(()) };
+        let now = self.now();
+        let until = throttles.admit(operation, now)?;
+        if until > now {
+            self.clock().sleep_until(until).await;
+        }
+        Ok(())
     }
 
     /// Checks the token with which a device or module wants to connect.
@@ -146,7 +185,8 @@ impl Hub {
     ) -> Result<Arc<Record>, HubError> {
         for _ in 0..limits::COMMIT_ATTEMPTS {
             let current = self.record(id).await?;
-            let Decision { record, effects } = decide(&current.record, self.now())?;
+            let decision = decide(&current.record, self.now())?;
+            let Decision { record, effects } = self.configured(decision).await?;
             let record = Arc::new(record);
             let change = Change {
                 id: id.clone(),
@@ -161,6 +201,44 @@ impl Hub {
             }
         }
         Err(HubError::Conflict(id.clone().into()))
+    }
+
+    /// Lets the configurations have their say in a decision.
+    pub(crate) async fn configured(&self, decision: Decision) -> Result<Decision, HubError> {
+        let configurations = self.configurations().all().await?;
+        let Decision { record, mut effects } = decision;
+        let record = Arc::new(record);
+        match self.reconfigured(&record, &configurations) {
+            None => Ok(Decision { record: Arc::unwrap_or_clone(record), effects }),
+            Some(configured) => {
+                effects.extend(configured.effects);
+                Ok(Decision { record: configured.record, effects })
+            }
+        }
+    }
+
+    /// What these configurations make of a record; none if it is as they want it.
+    pub(crate) fn reconfigured(
+        &self,
+        record: &Arc<Record>,
+        configurations: &[Arc<Configuration>],
+    ) -> Option<Decision> {
+        let candidates = OnceCell::new();
+        let holds = |configuration: &Configuration, id: &IdentityId| {
+            let candidates =
+                candidates.get_or_init(|| Candidate::all(record.clone(), self.presences()));
+            let candidate = candidates.iter().find(|candidate| candidate.id() == id);
+            candidate.is_some_and(|candidate| configuration.target().holds(candidate))
+        };
+        Applying { configurations, holds, now: self.now(), random: self.random() }.to(record)
+    }
+
+    pub(crate) fn configurations(&self) -> &dyn Table<ConfigurationId, Configuration> {
+        &*self.0.ports.configurations
+    }
+
+    pub(crate) fn configurations_changed(&self) -> &Notify {
+        &self.0.configurations_changed
     }
 
     /// As [`Hub::change`], for the twin of a device or module.

@@ -10,7 +10,9 @@
 //! * [`registry`], [`twin`], [`event`]: the rules. Pure functions: what is there, a request and the
 //!   time give what will be there, or a [`error::HubError`].
 //! * [`configuration`]: what is written into many twins at once, by a condition.
-//! * [`store`], [`table`], [`time`], [`random`]: the ports behind which records, the clock and chance live.
+//! * [`store`], [`table`], [`time`], [`random`]: the ports behind which records, documents, the clock
+//!   and chance live.
+//! * [`throttle`]: the rates of a tier, for who asks for them.
 //! * [`limits`]: every bound in one place. [`ids`]: small values that must not be mixed up.
 //!
 //! A change is decided on what was read, then committed against the revision that was read; if
@@ -31,5 +33,6 @@ pub mod registry;
 pub mod session;
 pub mod store;
 pub mod table;
+pub mod throttle;
 pub mod time;
 pub mod twin;

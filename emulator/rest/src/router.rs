@@ -11,6 +11,7 @@ use tower::Layer;
 use tower::util::BoxCloneSyncService;
 
 use crate::error::{Failure, finish};
+use crate::throttle::throttle;
 use crate::{devices, modules, path, statistics, twins};
 
 /// What the service offers and the emulator serves; `docs/compat.md` lists the same.
@@ -87,6 +88,7 @@ pub fn service(directory: &Directory) -> Service {
         .route("/twins/{id}", get(twins::get).patch(twins::patch).put(twins::put))
         .route("/statistics/devices", get(statistics::devices))
         .route("/statistics/service", get(statistics::service))
+        .route_layer(from_fn_with_state(directory.clone(), throttle))
         .fallback(unknown)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(directory.clone(), finish))
