@@ -9,13 +9,16 @@ use tokio::sync::Notify;
 use crate::auth::policy::SharedAccessPolicy;
 use crate::auth::sas::SasToken;
 use crate::configuration::apply::Applying;
-use crate::configuration::{Candidate, Configuration, ConfigurationId};
+use crate::configuration::{Configuration, ConfigurationId};
 use crate::auth::{self, Credentials, DevicePrincipal, Refusal, ServicePrincipal};
 use crate::error::HubError;
 use crate::ids::{DeviceId, IdentityId};
 use crate::limits;
+use crate::query::twin::TwinDocument;
 use crate::random::Random;
-use crate::session::{Connect, Connected, DeviceSession, Presences, ServiceSession};
+use crate::session::{
+    Connect, Connected, DeviceSession, Presences, ServiceSession, keep_configured,
+};
 use crate::store::{Change, Effect, EventLog, Record, Records, StoreError, Versioned};
 use crate::table::Table;
 use crate::throttle::{Operation, Throttles};
@@ -223,14 +226,19 @@ impl Hub {
         record: &Arc<Record>,
         configurations: &[Arc<Configuration>],
     ) -> Option<Decision> {
-        let candidates = OnceCell::new();
+        let twins = OnceCell::new();
         let holds = |configuration: &Configuration, id: &IdentityId| {
-            let candidates =
-                candidates.get_or_init(|| Candidate::all(record.clone(), self.presences()));
-            let candidate = candidates.iter().find(|candidate| candidate.id() == id);
-            candidate.is_some_and(|candidate| configuration.target().holds(candidate))
+            let twins = twins.get_or_init(|| TwinDocument::all_of(record, self.presences()));
+            let twin = twins.iter().find(|twin| twin.id() == *id);
+            twin.is_some_and(|twin| configuration.target().holds(twin))
         };
         Applying { configurations, holds, now: self.now(), random: self.random() }.to(record)
+    }
+
+    /// What the hub does by itself: keeps twins as configurations want them. Never returns; whoever
+    /// runs the hub runs this beside it, and drops it to end it.
+    pub async fn work(&self) {
+        keep_configured(self).await;
     }
 
     pub(crate) fn configurations(&self) -> &dyn Table<ConfigurationId, Configuration> {

@@ -7,6 +7,7 @@
 //!   everything starts.
 //! * [`auth`] turns a credential into a principal; a principal opens a session of its role:
 //!   [`session`]. What a role may not do does not compile.
+//! * [`query`]: the language in which back ends ask for many twins at once.
 //! * [`registry`], [`twin`], [`event`]: the rules. Pure functions: what is there, a request and the
 //!   time give what will be there, or a [`error::HubError`].
 //! * [`configuration`]: what is written into many twins at once, by a condition.
@@ -28,6 +29,7 @@ pub mod event;
 pub mod hub;
 pub mod ids;
 pub mod limits;
+pub mod query;
 pub mod random;
 pub mod registry;
 pub mod session;

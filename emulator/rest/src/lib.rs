@@ -8,12 +8,14 @@
 //! * `error.rs`: how an error looks, and the headers that every answer has; the one place.
 
 mod auth;
+mod configurations;
 mod devices;
 mod error;
 mod etag;
 mod extract;
 mod modules;
 mod path;
+mod query;
 mod router;
 mod statistics;
 mod throttle;

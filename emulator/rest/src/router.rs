@@ -4,7 +4,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::Method;
 use axum::middleware::{from_fn_with_state, map_request};
-use axum::routing::{MethodFilter, MethodRouter, get, on};
+use axum::routing::{MethodFilter, MethodRouter, get, on, post};
 use iothub_core::directory::Directory;
 use iothub_core::error::HubError;
 use tower::Layer;
@@ -12,7 +12,7 @@ use tower::util::BoxCloneSyncService;
 
 use crate::error::{Failure, finish};
 use crate::throttle::throttle;
-use crate::{devices, modules, path, statistics, twins};
+use crate::{configurations, devices, modules, path, query, statistics, twins};
 
 /// What the service offers and the emulator serves; `docs/compat.md` lists the same.
 pub const EMULATED: &[(&str, &str)] = &[
@@ -20,6 +20,7 @@ pub const EMULATED: &[(&str, &str)] = &[
     ("GET", "/devices/{id}"),
     ("PUT", "/devices/{id}"),
     ("DELETE", "/devices/{id}"),
+    ("POST", "/devices/query"),
     ("GET", "/twins/{id}"),
     ("PATCH", "/twins/{id}"),
     ("PUT", "/twins/{id}"),
@@ -30,6 +31,12 @@ pub const EMULATED: &[(&str, &str)] = &[
     ("GET", "/twins/{id}/modules/{module}"),
     ("PATCH", "/twins/{id}/modules/{module}"),
     ("PUT", "/twins/{id}/modules/{module}"),
+    ("POST", "/devices/{id}/applyconfigurationcontent"),
+    ("GET", "/configurations"),
+    ("GET", "/configurations/{id}"),
+    ("PUT", "/configurations/{id}"),
+    ("DELETE", "/configurations/{id}"),
+    ("POST", "/configurations/testqueries"),
     ("GET", "/statistics/devices"),
     ("GET", "/statistics/service"),
 ];
@@ -38,10 +45,8 @@ pub const EMULATED: &[(&str, &str)] = &[
 /// `FeatureNotSupported`, so that a caller can tell them from a mistyped path.
 pub const NOT_EMULATED: &[(&str, &str)] = &[
     ("POST", "/devices"),
-    ("POST", "/devices/query"),
     ("POST", "/devices/keys/regenerate"),
     ("DELETE", "/devices/{id}/commands"),
-    ("POST", "/devices/{id}/applyConfigurationContent"),
     ("POST", "/devices/{id}/messages/events"),
     ("GET", "/devices/{id}/messages/devicebound"),
     ("DELETE", "/devices/{id}/messages/devicebound/{token}"),
@@ -50,11 +55,6 @@ pub const NOT_EMULATED: &[(&str, &str)] = &[
     ("POST", "/devices/{id}/files/notifications"),
     ("POST", "/twins/{id}/methods"),
     ("POST", "/twins/{id}/modules/{module}/methods"),
-    ("GET", "/configurations"),
-    ("GET", "/configurations/{id}"),
-    ("PUT", "/configurations/{id}"),
-    ("DELETE", "/configurations/{id}"),
-    ("POST", "/configurations/testqueries"),
     ("GET", "/jobs"),
     ("POST", "/jobs/create"),
     ("GET", "/jobs/{id}"),
@@ -78,6 +78,7 @@ pub type Service = BoxCloneSyncService<Request, axum::response::Response, std::c
 pub fn service(directory: &Directory) -> Service {
     let router = with_not_emulated(Router::new())
         .route("/devices", get(devices::list))
+        .route("/devices/query", post(query::post))
         .route("/devices/{id}", get(devices::get).put(devices::put).delete(devices::delete))
         .route("/devices/{id}/modules", get(modules::list))
         .route(
@@ -86,6 +87,13 @@ pub fn service(directory: &Directory) -> Service {
         )
         .route("/twins/{id}/modules/{module}", get(twins::get).patch(twins::patch).put(twins::put))
         .route("/twins/{id}", get(twins::get).patch(twins::patch).put(twins::put))
+        .route("/devices/{id}/applyconfigurationcontent", post(configurations::apply_content))
+        .route("/configurations", get(configurations::list))
+        .route("/configurations/testqueries", post(configurations::test_queries))
+        .route(
+            "/configurations/{id}",
+            get(configurations::get).put(configurations::put).delete(configurations::delete),
+        )
         .route("/statistics/devices", get(statistics::devices))
         .route("/statistics/service", get(statistics::service))
         .route_layer(from_fn_with_state(directory.clone(), throttle))

@@ -13,6 +13,7 @@
 
 mod admin;
 mod auth;
+mod configurations;
 mod connect;
 mod errors;
 mod events;

@@ -9,6 +9,7 @@ use super::settings::lay_over;
 use crate::error::HubError;
 use crate::ids::ModuleId;
 use crate::limits;
+use crate::query::Source;
 use crate::twin::{Dialect, Document};
 
 /// Where the paths of a content start.
@@ -101,6 +102,19 @@ impl Content {
     /// Whether it is for modules.
     pub fn is_module(&self) -> bool {
         matches!(self.kind, Kind::Module(_))
+    }
+
+    /// Which twins its target condition is about.
+    pub(super) fn source_of_targets(&self) -> Source {
+        if self.is_module() { Source::Modules } else { Source::Devices }
+    }
+
+    /// What it gives edge devices, if it is for those.
+    pub(crate) fn deployment(&self) -> Option<&Deployment> {
+        match &self.kind {
+            Kind::Edge(deployment) => Some(deployment),
+            Kind::Device(_) | Kind::Module(_) => None,
+        }
     }
 
     /// What it says, whatever else a client sent back with it.

@@ -9,6 +9,7 @@
 pub(crate) mod apply;
 pub(crate) mod content;
 mod id;
+mod metrics;
 mod settings;
 mod target;
 
@@ -24,10 +25,14 @@ pub use id::ConfigurationId;
 pub(crate) use target::Target;
 
 use crate::error::HubError;
+use crate::query::Source;
 use crate::ids::{ETag, Precondition};
 use crate::limits;
 use crate::time::Timestamp;
 use crate::twin::Document;
+
+/// Queries by their names.
+pub type MetricQueries = IndexMap<String, String>;
 
 /// A configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,7 +50,7 @@ pub struct Configuration {
     /// The one with the higher priority wins.
     pub priority: i64,
     /// Queries whose results are counted, by their names.
-    pub metrics: IndexMap<String, String>,
+    pub metrics: MetricQueries,
     /// When it was created.
     pub created: Timestamp,
     /// When it was changed last.
@@ -69,7 +74,7 @@ pub struct ConfigurationDraft {
     /// Which wins.
     pub priority: i64,
     /// Queries to count.
-    pub metrics: IndexMap<String, String>,
+    pub metrics: MetricQueries,
 }
 
 /// The configurations that target a twin, and what they wrote into it.
@@ -101,7 +106,7 @@ impl Configuration {
     ) -> Result<Self, HubError> {
         let content = Content::parse(draft.content)?.ok_or_else(no_content)?;
         let target_condition = draft.target_condition.unwrap_or_default();
-        let target = Target::parse(&target_condition, content.is_module())?;
+        let target = Target::parse(&target_condition, content.source_of_targets())?;
         check_rest(draft.priority, &draft.metrics)?;
         Ok(Self {
             id,
@@ -140,8 +145,8 @@ impl Configuration {
             return Err(HubError::ImmutableConfigurationContent(self.id.clone()));
         }
         let target_condition = draft.target_condition.unwrap_or_default();
-        let is_module = self.content.as_ref().is_some_and(Content::is_module);
-        let target = Target::parse(&target_condition, is_module)?;
+        let source = self.content.as_ref().map_or(Source::Devices, Content::source_of_targets);
+        let target = Target::parse(&target_condition, source)?;
         check_rest(draft.priority, &draft.metrics)?;
         Ok(Self {
             id: self.id.clone(),
@@ -177,7 +182,7 @@ impl Configuration {
     }
 
     /// Sorts the one that wins first: by priority, then the younger.
-    fn precedence(&self) -> impl Ord + use<> {
+    pub(crate) fn precedence(&self) -> impl Ord + use<> {
         (Reverse(self.priority), Reverse(self.created), self.id.clone())
     }
 }
@@ -214,7 +219,7 @@ impl TargetStatus {
     }
 }
 
-fn check_rest(priority: i64, metrics: &IndexMap<String, String>) -> Result<(), HubError> {
+fn check_rest(priority: i64, metrics: &MetricQueries) -> Result<(), HubError> {
     if priority < 0 {
         return Err(HubError::ArgumentInvalid(format!(
             "priority is {priority}, expected 0 or more"

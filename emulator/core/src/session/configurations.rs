@@ -9,7 +9,6 @@ use crate::configuration::{
     Configuration, ConfigurationDraft, ConfigurationId, Content, MetricQueries, Target, apply,
 };
 use crate::error::HubError;
-use crate::hub::Decision;
 use crate::ids::{DeviceId, Precondition};
 use crate::limits;
 use crate::store::{Record, StoreError};
@@ -123,7 +122,7 @@ impl ServiceSession {
         metrics: &MetricQueries,
     ) -> Result<QueryErrors, HubError> {
         self.require(AccessRight::RegistryRead)?;
-        let target = target_condition.map(Target::parse_any);
+        let target = target_condition.map(Target::check);
         let wrong = |(name, query): (&String, &String)| {
             Metric::parse(query).err().map(|why| (name.clone(), why.to_string()))
         };

@@ -8,6 +8,7 @@ use dashmap::DashMap;
 use super::downlink::{self, CloseReason, Downlink, DownlinkReceiver, DownlinkSender};
 use super::subscriptions::{Assurance, Channel, Subscriptions};
 use crate::ids::{GenerationId, IdentityId};
+use crate::query::twin::Connections;
 use crate::store::{Effect, Watcher};
 use crate::time::Timestamp;
 
@@ -24,6 +25,13 @@ pub struct ConnectionState {
     pub updated: Timestamp,
     /// When the device was last heard of.
     pub last_activity: Timestamp,
+}
+
+impl ConnectionState {
+    /// The service's word for it.
+    pub fn name(self) -> &'static str {
+        if self.connected { "Connected" } else { "Disconnected" }
+    }
 }
 
 /// Everybody who is, or was, connected. Locks are per shard and held for a few statements; nothing
@@ -158,6 +166,12 @@ impl Presences {
         if let Some(presence) = self.by_id.get(id) {
             presence.close(reason);
         }
+    }
+}
+
+impl Connections for Presences {
+    fn state(&self, id: &IdentityId, generation: GenerationId) -> ConnectionState {
+        Self::state(self, id, generation)
     }
 }
 

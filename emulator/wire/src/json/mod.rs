@@ -1,8 +1,10 @@
 //! The JSON of IoT Hub.
 
+pub mod configuration;
 pub mod error;
 pub mod identity;
 pub mod module;
+pub mod query;
 pub mod statistics;
 pub mod twin;
 
