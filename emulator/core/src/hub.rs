@@ -8,9 +8,9 @@ use tokio::sync::Notify;
 
 use crate::auth::policy::SharedAccessPolicy;
 use crate::auth::sas::SasToken;
+use crate::auth::{self, Credentials, DevicePrincipal, Refusal, ServicePrincipal};
 use crate::configuration::apply::Applying;
 use crate::configuration::{Configuration, ConfigurationId};
-use crate::auth::{self, Credentials, DevicePrincipal, Refusal, ServicePrincipal};
 use crate::error::HubError;
 use crate::ids::{DeviceId, IdentityId};
 use crate::limits;

@@ -60,8 +60,12 @@ fn is_literal(segments: &[&str], index: usize) -> bool {
     let under_modules = is(2, "modules");
     match index {
         0 => true,
-        1 => is(0, "statistics") || is(0, "messages") || (is(0, "jobs") && is(1, "v2"))
-            || (is(0, "configurations") && is(1, "testqueries")),
+        1 => {
+            is(0, "statistics")
+                || is(0, "messages")
+                || (is(0, "jobs") && is(1, "v2"))
+                || (is(0, "configurations") && is(1, "testqueries"))
+        }
         2 => is(0, "devices") || is(0, "twins") || is(0, "messages") || is(0, "digitaltwins"),
         3 => !under_modules && (is(0, "devices") || is(0, "jobs")),
         4 => under_modules || is(0, "digitaltwins"),

@@ -132,7 +132,11 @@ pub(crate) async fn events_are_numbered(log: impl EventLog) {
     assert!(log.append(log.partitions(), event("x")).await.is_err());
 }
 
-fn document(key: &str, expected: Option<Revision>, value: Option<&str>) -> TableChange<String, String> {
+fn document(
+    key: &str,
+    expected: Option<Revision>,
+    value: Option<&str>,
+) -> TableChange<String, String> {
     TableChange {
         key: key.to_owned(),
         expected,

@@ -115,11 +115,7 @@ where
         false
     }
 
-    fn retargeted(
-        &self,
-        twin: &Twin,
-        wanted: Targeting,
-    ) -> Result<(Twin, Vec<Effect>), HubError> {
+    fn retargeted(&self, twin: &Twin, wanted: Targeting) -> Result<(Twin, Vec<Effect>), HubError> {
         let before = &twin.configurations.settings;
         let patch = patch(before, &wanted.settings, &twin.desired.properties);
         let (mut twin, effects) = if patch.is_empty() {

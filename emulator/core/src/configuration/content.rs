@@ -126,7 +126,9 @@ impl Content {
 impl Deployment {
     /// Whether it stands on its own rather than on another.
     pub(crate) fn is_whole(&self) -> bool {
-        self.modules.iter().any(|(id, content)| id.as_str() == EDGE_AGENT && content.whole.is_some())
+        self.modules
+            .iter()
+            .any(|(id, content)| id.as_str() == EDGE_AGENT && content.whole.is_some())
     }
 
     fn parse(content: &Document) -> Result<Self, HubError> {

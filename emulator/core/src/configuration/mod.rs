@@ -25,9 +25,9 @@ pub use id::ConfigurationId;
 pub(crate) use target::Target;
 
 use crate::error::HubError;
-use crate::query::Source;
 use crate::ids::{ETag, Precondition};
 use crate::limits;
+use crate::query::Source;
 use crate::time::Timestamp;
 use crate::twin::Document;
 

@@ -28,9 +28,9 @@ impl Metric {
             Query::parse(text).map_err(|why| HubError::InvalidMetricQuery(why.to_string()))?;
         match query.source() {
             Source::Devices | Source::Modules => Ok(Self { query }),
-            Source::Jobs => Err(HubError::InvalidMetricQuery(
-                "metric is about jobs, expected twins".to_owned(),
-            )),
+            Source::Jobs => {
+                Err(HubError::InvalidMetricQuery("metric is about jobs, expected twins".to_owned()))
+            }
         }
     }
 }

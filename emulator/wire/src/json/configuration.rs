@@ -1,8 +1,8 @@
 //! Configurations: the service's document, and the bodies that create, change, test and apply them.
 
 use indexmap::IndexMap;
-use iothub_core::configuration::{Configuration, ConfigurationDraft, ConfigurationId, Content};
 use iothub_core::configuration::MetricQueries;
+use iothub_core::configuration::{Configuration, ConfigurationDraft, ConfigurationId, Content};
 use iothub_core::error::HubError;
 use iothub_core::session::{ConfigurationView, MetricResults, QueryErrors};
 use iothub_core::twin::Document;
@@ -119,9 +119,7 @@ pub fn test_answer(errors: &QueryErrors) -> String {
 fn priority(body: &Document) -> Result<i64, HubError> {
     match body.get("priority") {
         None | Some(Value::Null) => Ok(0),
-        Some(value) => value
-            .as_i64()
-            .ok_or_else(|| unexpected("priority", value, "an integer")),
+        Some(value) => value.as_i64().ok_or_else(|| unexpected("priority", value, "an integer")),
     }
 }
 
