@@ -95,16 +95,7 @@ impl Hub {
 
     /// A client that trusts this hub and nobody else.
     pub fn tls_config(&self) -> Arc<ClientConfig> {
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(self.emulator.ca_pem().as_bytes()) {
-            roots.add(certificate.unwrap()).unwrap();
-        }
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Arc::new(config)
+        trusting(self.emulator.ca_pem().as_bytes())
     }
 
     /// Sends CONNECT on a new connection and expects this answer.
@@ -168,6 +159,20 @@ impl Hub {
         let Self { emulator, runtime, .. } = self;
         runtime.block_on(emulator.stop());
     }
+}
+
+/// A client that trusts these authorities and nobody else.
+pub fn trusting(ca_pem: &[u8]) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(ca_pem) {
+        roots.add(certificate.unwrap()).unwrap();
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Arc::new(config)
 }
 
 /// Subscribes to the answers of twin requests and to desired changes, at quality of service 0.

@@ -101,7 +101,7 @@ fn will_message(will: Publish, id: &IdentityId) -> Result<Message, ConnectRefusa
         Ok(UplinkTopic::Event { sender, properties })
             if sender == *id && will.qos != Qos::ExactlyOnce =>
         {
-            let mut message = message(&properties, will.payload, will.retain);
+            let mut message = message(&properties, &will.payload, will.retain);
             message.application.push(("iothub-MessageType".to_owned(), Some("Will".to_owned())));
             Ok(message)
         }

@@ -1,5 +1,7 @@
 //! What operations take from a request.
 
+use std::borrow::Cow;
+
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;
 use bytes::{Bytes, BytesMut};
@@ -10,6 +12,7 @@ use iothub_core::limits;
 use iothub_core::twin::Document;
 use iothub_wire::api_version::ApiVersion;
 use iothub_wire::json;
+use percent_encoding::percent_decode_str;
 use tokio::time::timeout;
 
 use crate::error::Failure;
@@ -61,7 +64,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Identity {
             RawPathParams::from_request_parts(parts, state).await.map_err(|_| encoding())?;
         let named =
             |name| parameters.iter().find_map(|(key, value)| (key == name).then_some(value));
-        let device = DeviceId::parse(named("id").unwrap_or_default()).map_err(HubError::from)?;
+        // Where the route names the device itself, its id is the path's last segment.
+        let device = named("id").or_else(|| parts.uri.path().rsplit('/').next());
+        let device = DeviceId::parse(device.unwrap_or_default()).map_err(HubError::from)?;
         let module = named("module").map(ModuleId::parse).transpose().map_err(HubError::from)?;
         Ok(Self(IdentityId { device, module }))
     }
@@ -72,9 +77,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Version {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         let text = query_field(parts, "api-version").unwrap_or_default();
-        ApiVersion::parse(text)
+        ApiVersion::parse(&text)
             .map(Self)
-            .ok_or_else(|| Failure(HubError::InvalidProtocolVersion(text.to_owned())))
+            .ok_or_else(|| Failure(HubError::InvalidProtocolVersion(text.into_owned())))
     }
 }
 
@@ -100,28 +105,16 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     }
 }
 
-/// Reads a body up to its bound. Of a larger one the rest is read and dropped beside the answer:
-/// most clients send it all before they look for one, and would find the connection broken.
+/// Reads a body up to its bound.
 async fn read(mut body: axum::body::Body) -> Result<Bytes, HubError> {
     let mut kept = BytesMut::new();
     while let Some(data) = next(&mut body).await? {
         if kept.len() + data.len() > limits::HTTP_BODY_BYTES {
-            tokio::spawn(timeout(limits::HTTP_BODY_TIME, discard(body)));
             return Err(HubError::BodyTooLarge);
         }
         kept.extend_from_slice(&data);
     }
     Ok(kept.freeze())
-}
-
-async fn discard(mut body: axum::body::Body) {
-    let mut size = 0;
-    while let Ok(Some(data)) = next(&mut body).await {
-        size += data.len();
-        if size > limits::HTTP_DISCARDED_BYTES {
-            return;
-        }
-    }
 }
 
 /// The next piece of a body; none at its end.
@@ -136,8 +129,9 @@ async fn next(body: &mut axum::body::Body) -> Result<Option<Bytes>, HubError> {
     Ok(None)
 }
 
-/// A field of the query, as it stands there: the ones that are asked for hold nothing to decode.
-pub(crate) fn query_field<'a>(parts: &'a Parts, name: &str) -> Option<&'a str> {
+/// A field of the query.
+pub(crate) fn query_field<'a>(parts: &'a Parts, name: &str) -> Option<Cow<'a, str>> {
     let pairs = parts.uri.query()?.split('&').filter_map(|pair| pair.split_once('='));
-    pairs.into_iter().find_map(|(key, value)| key.eq_ignore_ascii_case(name).then_some(value))
+    let found = pairs.into_iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+    found.map(|(_, value)| percent_decode_str(value).decode_utf8_lossy())
 }

@@ -20,5 +20,6 @@ mod router;
 mod statistics;
 mod throttle;
 mod twins;
+mod unread;
 
 pub use router::{EMULATED, NOT_EMULATED, Service, service};
