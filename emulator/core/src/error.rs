@@ -3,6 +3,8 @@
 //! The number and the name belong to the service and stand here; how an error looks (an HTTP
 //! status, a closed connection, an AMQP condition) is for each edge to say.
 
+use std::time::Duration;
+
 use crate::auth::Refusal;
 use crate::ids::{DeviceId, ETag, IdentityId, InvalidId, ModuleId};
 use crate::limits;
@@ -109,6 +111,33 @@ pub enum HubError {
         /// How large it is: body and properties.
         bytes: usize,
     },
+    /// The payload of a direct method is too large.
+    #[error("payload has {bytes} bytes, expected at most {max}", max = limits::METHOD_PAYLOAD_BYTES)]
+    MethodPayloadTooLarge {
+        /// How large it is.
+        bytes: usize,
+    },
+    /// The device is not connected, or does not listen to its methods.
+    #[error("Timed out waiting for device to connect.")]
+    DeviceNotOnline {
+        /// How long the hub waited for it.
+        waited: Duration,
+    },
+    /// The device did not answer a direct method in time.
+    #[error("Timed out waiting for the response from device.")]
+    MethodTimedOut,
+    /// The device has as many direct methods to answer as it may have.
+    #[error("device has {max} direct methods to answer, which is the most", max = limits::METHODS_IN_FLIGHT)]
+    TooManyMethodsInFlight,
+    /// The device left before it answered.
+    #[error("Device unavailable")]
+    DeviceConnectionClosedRemotely,
+    /// The device connected again before it answered over its earlier connection.
+    #[error("device connected again before it answered")]
+    ConnectionForcefullyClosedOnNewConnection,
+    /// What the device sent as the answer to a direct method is none.
+    #[error("device sent a bad response: {0}")]
+    BadDeviceResponse(String),
     /// The records cannot be reached.
     #[error("{0}")]
     ServiceUnavailable(String),
@@ -141,7 +170,17 @@ impl HubError {
             Self::MethodNotAllowed(_) => (405_000, "GenericMethodNotAllowed"),
             Self::RequestTimedOut => (400_024, "RequestTimedOut"),
             Self::BodyTooLarge => (413_000, "GenericRequestEntityTooLarge"),
-            Self::MessageTooLarge { .. } => (413_001, "MessageTooLarge"),
+            Self::MessageTooLarge { .. } | Self::MethodPayloadTooLarge { .. } => {
+                (413_001, "MessageTooLarge")
+            }
+            Self::DeviceNotOnline { .. } => (404_103, "DeviceNotOnline"),
+            Self::MethodTimedOut => (504_101, "GatewayTimeout"),
+            Self::TooManyMethodsInFlight => (403_800, "DeviceMaximumInflightMethodExceeded"),
+            Self::DeviceConnectionClosedRemotely => (404_104, "DeviceConnectionClosedRemotely"),
+            Self::ConnectionForcefullyClosedOnNewConnection => {
+                (400_027, "ConnectionForcefullyClosedOnNewConnection")
+            }
+            Self::BadDeviceResponse(_) => (502_001, "InvalidResponseWhileProxying"),
             Self::ServiceUnavailable(_) => (503_001, "ServiceUnavailable"),
         };
         ErrorCode { number, name }

@@ -7,7 +7,7 @@
 //!   everything starts.
 //! * [`auth`] turns a credential into a principal; a principal opens a session of its role:
 //!   [`session`]. What a role may not do does not compile.
-//! * [`registry`], [`twin`], [`event`]: the rules. Pure functions: what is there, a request and the
+//! * [`registry`], [`twin`], [`event`], [`method`]: the rules. Pure functions: what is there, a request and the
 //!   time give what will be there, or a [`error::HubError`].
 //! * [`store`], [`time`], [`random`]: the ports behind which records, the clock and chance live.
 //! * [`limits`]: every bound in one place. [`ids`]: small values that must not be mixed up.
@@ -24,6 +24,7 @@ pub mod event;
 pub mod hub;
 pub mod ids;
 pub mod limits;
+pub mod method;
 pub mod random;
 pub mod registry;
 pub mod session;

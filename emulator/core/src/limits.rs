@@ -43,6 +43,21 @@ pub const EVENT_LOG_PARTITION_BYTES: usize = 25 * 1024 * 1024;
 /// What an event costs beside its body and properties when counting the bytes kept. Ours.
 pub const EVENT_OVERHEAD_BYTES: usize = 256;
 
+/// Bytes in the payload of a direct method, and in its answer. Documented.
+pub const METHOD_PAYLOAD_BYTES: usize = 128 * 1024;
+/// Characters in the name of a direct method. Documented.
+pub const METHOD_NAME_CHARACTERS: usize = 100;
+/// How many seconds a caller may wait for the answer of a device. Documented.
+pub const METHOD_RESPONSE_SECONDS: RangeInclusive<i64> = 5..=300;
+/// How many seconds a caller may wait for a device to connect. Documented.
+pub const METHOD_CONNECT_SECONDS: RangeInclusive<i64> = 0..=300;
+/// How long a caller waits for the answer of a device if it does not say. Documented.
+pub const METHOD_RESPONSE_TIME: Duration = Duration::from_secs(30);
+/// Direct methods that a connection has to answer. Ours: the service has an error for it, and
+/// publishes no figure. Less than [`DOWNLINK_QUEUE`], so that a burst of calls is refused before it
+/// costs the device its connection.
+pub const METHODS_IN_FLIGHT: usize = 128;
+
 /// Devices in the answer to a list request. Documented, also the default.
 pub const DEVICE_LIST: usize = 1000;
 

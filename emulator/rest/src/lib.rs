@@ -11,6 +11,7 @@ mod devices;
 mod error;
 mod etag;
 mod extract;
+mod methods;
 mod modules;
 mod path;
 mod router;

@@ -4,14 +4,14 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::Method;
 use axum::middleware::{from_fn_with_state, map_request};
-use axum::routing::{MethodFilter, MethodRouter, get, on};
+use axum::routing::{MethodFilter, MethodRouter, get, on, post};
 use iothub_core::directory::Directory;
 use iothub_core::error::HubError;
 use tower::Layer;
 use tower::util::BoxCloneSyncService;
 
 use crate::error::{Failure, finish};
-use crate::{devices, modules, path, statistics, twins};
+use crate::{devices, methods, modules, path, statistics, twins};
 
 /// What the service offers and the emulator serves; `docs/compat.md` lists the same.
 pub const EMULATED: &[(&str, &str)] = &[
@@ -29,6 +29,8 @@ pub const EMULATED: &[(&str, &str)] = &[
     ("GET", "/twins/{id}/modules/{module}"),
     ("PATCH", "/twins/{id}/modules/{module}"),
     ("PUT", "/twins/{id}/modules/{module}"),
+    ("POST", "/twins/{id}/methods"),
+    ("POST", "/twins/{id}/modules/{module}/methods"),
     ("GET", "/statistics/devices"),
     ("GET", "/statistics/service"),
 ];
@@ -47,8 +49,6 @@ pub const NOT_EMULATED: &[(&str, &str)] = &[
     ("POST", "/devices/{id}/messages/devicebound/{token}/abandon"),
     ("POST", "/devices/{id}/files"),
     ("POST", "/devices/{id}/files/notifications"),
-    ("POST", "/twins/{id}/methods"),
-    ("POST", "/twins/{id}/modules/{module}/methods"),
     ("GET", "/configurations"),
     ("GET", "/configurations/{id}"),
     ("PUT", "/configurations/{id}"),
@@ -85,6 +85,8 @@ pub fn service(directory: &Directory) -> Service {
         )
         .route("/twins/{id}/modules/{module}", get(twins::get).patch(twins::patch).put(twins::put))
         .route("/twins/{id}", get(twins::get).patch(twins::patch).put(twins::put))
+        .route("/twins/{id}/methods", post(methods::invoke))
+        .route("/twins/{id}/modules/{module}/methods", post(methods::invoke))
         .route("/statistics/devices", get(statistics::devices))
         .route("/statistics/service", get(statistics::service))
         .fallback(unknown)

@@ -20,6 +20,7 @@ mod identity;
 mod illegal;
 mod legacy;
 mod load;
+mod method;
 mod policies;
 mod registry;
 mod service_twin;

@@ -3,6 +3,7 @@
 
 mod device;
 mod downlink;
+mod methods;
 mod modules;
 mod presence;
 mod service;

@@ -2,6 +2,7 @@
 
 pub mod error;
 pub mod identity;
+pub mod method;
 pub mod module;
 pub mod statistics;
 pub mod twin;
