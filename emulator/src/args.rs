@@ -137,6 +137,15 @@ pub(crate) struct Options {
     /// How many connections may be open at once [default: 16384]
     #[arg(long, value_name = "COUNT")]
     max_connections: Option<String>,
+    /// Tier of the hub [default: S1] [possible values: F1, S1, S2, S3]
+    #[arg(long, value_name = "TIER")]
+    tier: Option<String>,
+    /// Units of the tier [default: 1]
+    #[arg(long, value_name = "COUNT")]
+    units: Option<String>,
+    /// Hold the hub to the throttles and the daily quota of its tier
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    enforce_throttles: Option<String>,
 }
 
 /// What finds the state of the emulator.
@@ -171,6 +180,9 @@ impl Options {
             ("log-format", &self.log_format),
             ("shutdown-grace", &self.shutdown_grace),
             ("max-connections", &self.max_connections),
+            ("tier", &self.tier),
+            ("units", &self.units),
+            ("enforce-throttles", &self.enforce_throttles),
         ];
         let flags = self.state.flags().with("hostname", self.hostname.iter().cloned());
         single.into_iter().fold(flags, |flags, (name, value)| flags.with(name, value.clone()))
@@ -246,6 +258,9 @@ mod tests {
             "--log-format=json",
             "--shutdown-grace=1s",
             "--max-connections=7",
+            "--tier=S3",
+            "--units=2",
+            "--enforce-throttles",
         ];
         let config = resolve(&line);
         let default = Config::default();
@@ -267,8 +282,11 @@ mod tests {
             config.log_format == default.log_format,
             config.shutdown_grace == default.shutdown_grace,
             config.max_connections == default.max_connections,
+            config.tier == default.tier,
+            config.units == default.units,
+            config.enforce_throttles == default.enforce_throttles,
         ];
-        assert_eq!(same, [false; 17]);
+        assert_eq!(same, [false; 20]);
         assert_eq!(resolve(&[&["run"], line.as_slice()].concat()), config);
     }
 

@@ -21,6 +21,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use iothub_core::throttle::Tier;
+
 pub use self::host_name::HostName;
 pub use self::sources::{Flags, Mistake, OPTIONS, Origin, Sources};
 
@@ -70,6 +72,12 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// How many connections may be open at once.
     pub max_connections: usize,
+    /// The tier of the hub.
+    pub tier: Tier,
+    /// How many units of that tier it has.
+    pub units: u32,
+    /// Whether the throttles and the daily quota of the tier hold.
+    pub enforce_throttles: bool,
 }
 
 /// The kind of a certificate's key.
@@ -132,6 +140,9 @@ impl Default for Config {
             log_format: LogFormat::default(),
             shutdown_grace: Duration::from_secs(5),
             max_connections: 16_384,
+            tier: Tier::S1,
+            units: 1,
+            enforce_throttles: false,
         }
     }
 }
@@ -169,6 +180,9 @@ impl Config {
             max_connections: layers
                 .one("max-connections", &Kind::COUNT)
                 .unwrap_or(default.max_connections),
+            tier: layers.one("tier", &Kind::TIER).unwrap_or(default.tier),
+            units: layers.one("units", &Kind::UNITS).unwrap_or(default.units),
+            enforce_throttles: layers.one("enforce-throttles", &Kind::SWITCH).unwrap_or_default(),
         };
         layers.mistakes.extend(config.clashes());
         if layers.mistakes.is_empty() { Ok(config) } else { Err(layers.mistakes) }

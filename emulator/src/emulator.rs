@@ -10,6 +10,7 @@ use iothub_core::directory::Directory;
 use iothub_core::hub::{Hub, Ports};
 use iothub_core::limits;
 use iothub_core::random::Random;
+use iothub_core::throttle::Throttles;
 use iothub_core::time::Clock as _;
 use iothub_store::memory::{MemoryEventLog, MemoryRecords};
 use iothub_wire::connection_string::{Host, ServiceConnectionString};
@@ -95,7 +96,7 @@ impl Emulator {
     pub async fn start(config: &Config) -> Result<Self, StartError> {
         let certificates = Certificates::prepare(config, SystemClock.now())?;
         let hub = build_hub(config)?;
-        let ports = BoundPorts::bind(config).await?;
+        let ports = BoundPorts::bind(config)?;
         let addresses = ports.addresses();
         let (drainer, drain) = drain::channel();
         ports.serve(config, directory(config, &hub), &certificates, &drain);
@@ -165,7 +166,8 @@ fn build_hub(config: &Config) -> Result<Hub, StartError> {
         clock: Arc::new(SystemClock),
         random,
     };
-    Ok(Hub::new(&config.hub_name, policies, ports))
+    let throttles = config.enforce_throttles.then(|| Throttles::new(config.tier, config.units));
+    Ok(Hub::new(&config.hub_name, policies, throttles, ports))
 }
 
 fn directory(config: &Config, hub: &Hub) -> Directory {
@@ -198,18 +200,18 @@ struct BoundPorts {
 }
 
 impl BoundPorts {
-    async fn bind(config: &Config) -> Result<Self, StartError> {
+    fn bind(config: &Config) -> Result<Self, StartError> {
         let mqtt = match config.mqtt_port {
             None => None,
-            Some(port) => Some(bind(config.bind, port, "MQTT", "mqtt-port").await?),
+            Some(port) => Some(bind(config.bind, port, "MQTT", "mqtt-port")?),
         };
-        let (https, https_fell_back) = bind_https(config).await?;
+        let (https, https_fell_back) = bind_https(config)?;
         Ok(Self {
-            mqtts: bind(config.bind, config.mqtts_port, "MQTT over TLS", "mqtts-port").await?,
+            mqtts: bind(config.bind, config.mqtts_port, "MQTT over TLS", "mqtts-port")?,
             mqtt,
             https,
             https_fell_back,
-            admin: bind(config.admin_bind, config.admin_port, "the harness", "admin-port").await?,
+            admin: bind(config.admin_bind, config.admin_port, "the harness", "admin-port")?,
         })
     }
 
@@ -231,6 +233,8 @@ impl BoundPorts {
         drain: &Drain,
     ) {
         let permits = Arc::new(Semaphore::new(config.max_connections));
+        // Of its own, so that a hub that is full still says that it is ready.
+        let admin_permits = Arc::new(Semaphore::new(limits::ADMIN_CONNECTIONS));
         let tls = TlsAcceptor::from(certificates.tls());
         let readiness = Readiness::default();
         let https_service = iothub_rest::service(&directory);
@@ -256,7 +260,7 @@ impl BoundPorts {
                 }
             }
         }));
-        tokio::spawn(self.https.serve(permits.clone(), drain.clone(), move |stream, drain| {
+        tokio::spawn(self.https.serve(permits, drain.clone(), move |stream, drain| {
             let (tls, service) = (tls.clone(), https_service.clone());
             async move {
                 if let Some(stream) = handshake(&tls, stream, &drain).await {
@@ -264,7 +268,7 @@ impl BoundPorts {
                 }
             }
         }));
-        tokio::spawn(self.admin.serve(permits, drain.clone(), move |stream, drain| {
+        tokio::spawn(self.admin.serve(admin_permits, drain.clone(), move |stream, drain| {
             http::serve(stream, admin_service.clone(), drain)
         }));
         // The ports are bound and their loops are on their way: whoever connects now is served.
@@ -272,7 +276,7 @@ impl BoundPorts {
     }
 }
 
-async fn bind(
+fn bind(
     address: IpAddr,
     port: u16,
     purpose: &'static str,
@@ -280,30 +284,32 @@ async fn bind(
 ) -> Result<Port, StartError> {
     let address = SocketAddr::new(address, port);
     let failed = |source| StartError::Bind { address, purpose, option, source };
-    Port::bind(address).await.map_err(failed)
+    Port::bind(address).map_err(failed)
 }
 
 /// The port that SDKs hard-code, or another where that one may not be bound and none was asked for.
-async fn bind_https(config: &Config) -> Result<(Port, bool), StartError> {
+fn bind_https(config: &Config) -> Result<(Port, bool), StartError> {
     let at = |port| bind(config.bind, port, "HTTPS", "https-port");
     if let Some(port) = config.https_port {
-        return Ok((at(port).await?, false));
+        return Ok((at(port)?, false));
     }
-    match at(HTTPS_PORT).await {
+    match at(HTTPS_PORT) {
         Err(StartError::Bind { source, .. })
             if source.kind() == io::ErrorKind::PermissionDenied =>
         {
-            Ok((at(FALLBACK_HTTPS_PORT).await?, true))
+            Ok((at(FALLBACK_HTTPS_PORT)?, true))
         }
         bound => Ok((bound?, false)),
     }
 }
 
-/// The file that tells tools on this machine where the emulator is. Removed when dropped.
+/// The file that tells tools on this machine where the emulator is. Withdrawn when dropped.
 #[derive(Debug)]
 struct Announcement {
     dir: StateDir,
     written: LocalEmulator,
+    /// What another emulator had announced: if that one still runs then, it is found again.
+    replaced: Option<LocalEmulator>,
 }
 
 impl Announcement {
@@ -320,9 +326,19 @@ impl Announcement {
             ca_file: certificates.ca_file().map(Path::to_owned).unwrap_or_default(),
             pid: std::process::id(),
         };
-        // It holds a key.
-        dir.write(FILE_NAME, written.to_json().as_bytes(), Readers::Owner)?;
-        Ok(Self { dir, written })
+        // What cannot be read is nothing to go back to.
+        let replaced = LocalEmulator::read(dir.path()).ok().flatten();
+        write_announcement(&dir, &written)?;
+        Ok(Self { dir, written, replaced })
+    }
+
+    fn withdraw(&self) -> Result<(), StateError> {
+        match &self.replaced {
+            Some(other) if other.pid != self.written.pid && is_running(other.pid) => {
+                write_announcement(&self.dir, other)
+            }
+            _ => self.dir.remove(FILE_NAME),
+        }
     }
 }
 
@@ -331,8 +347,18 @@ impl Drop for Announcement {
         // Another emulator may have written its own over it.
         let is_own = LocalEmulator::read(self.dir.path())
             .is_ok_and(|found| found.as_ref() == Some(&self.written));
-        if is_own && let Err(error) = self.dir.remove(FILE_NAME) {
+        if is_own && let Err(error) = self.withdraw() {
             tracing::warn!(%error, "a stale file stays in the state directory");
         }
     }
+}
+
+/// Only its owner may read it: it holds a key.
+fn write_announcement(dir: &StateDir, emulator: &LocalEmulator) -> Result<(), StateError> {
+    dir.write(FILE_NAME, emulator.to_json().as_bytes(), Readers::Owner)
+}
+
+/// Whether there is a process of this id; no, where that cannot be told.
+fn is_running(pid: u32) -> bool {
+    Path::new("/proc").join(pid.to_string()).exists()
 }

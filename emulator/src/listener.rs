@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -28,9 +28,15 @@ pub(crate) struct Port {
 }
 
 impl Port {
-    /// Binds an address; port 0 takes a free one.
-    pub(crate) async fn bind(address: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
+    /// Binds an address; port 0 takes a free one. Inside a runtime, which watches the socket.
+    pub(crate) fn bind(address: SocketAddr) -> io::Result<Self> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // Else the connections of an emulator that has just ended would keep the port. On Windows
+        // it would let two programs share one.
+        #[cfg(unix)]
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let listener = socket.listen(limits::LISTEN_BACKLOG)?;
         let address = listener.local_addr()?;
         Ok(Self { listener, address })
     }
@@ -51,20 +57,22 @@ impl Port {
         let mut pause = FIRST_PAUSE;
         loop {
             let accepting = async {
-                // The permit comes first: a connection that cannot be served yet waits in the
-                // operating system's queue, which is bounded.
-                let permit = permits.clone().acquire_owned().await;
-                (permit, self.listener.accept().await)
+                let accepted = self.listener.accept().await?;
+                // The permit comes second, since a port that waits for its next client must not
+                // hold one that another port could use. While this one waits for a permit, further
+                // clients wait in the operating system's queue, which is bounded.
+                Ok::<_, io::Error>((permits.clone().acquire_owned().await, accepted))
             };
-            let (permit, accepted) = tokio::select! {
+            let accepted = tokio::select! {
                 accepted = accepting => accepted,
                 () = drain.asked() => return,
             };
             match accepted {
-                Ok((stream, peer)) => {
+                Ok((permit, (stream, peer))) => {
                     pause = FIRST_PAUSE;
                     debug!(%peer, local = %self.address, "accepted");
-                    let serving = serve(stream, drain.clone());
+                    // On the heap: a task that takes a future over and awaits it holds it twice.
+                    let serving = Box::pin(serve(stream, drain.clone()));
                     tokio::spawn(async move {
                         let _permit = permit;
                         serving.await;
@@ -85,24 +93,25 @@ pub(crate) async fn handshake(
     acceptor: &TlsAcceptor,
     stream: TcpStream,
     drain: &Drain,
-) -> Option<TlsStream<TcpStream>> {
-    let peer = stream.peer_addr().ok();
+) -> Option<Box<TlsStream<TcpStream>>> {
+    let peer = stream.peer_addr().map_or_else(|_| "gone".to_owned(), |peer| peer.to_string());
     no_delay(&stream);
     let accepted = tokio::select! {
         accepted = timeout(limits::TLS_HANDSHAKE_TIME, acceptor.accept(stream)) => accepted,
         () = drain.asked() => return None,
     };
     match accepted {
-        Ok(Ok(stream)) => Some(stream),
+        // On the heap: each future that it passes through would be larger by a kilobyte.
+        Ok(Ok(stream)) => Some(Box::new(stream)),
         Ok(Err(error)) => {
             // Whoever only looks whether the port is open leaves without a word.
             if error.kind() != io::ErrorKind::UnexpectedEof {
-                warn!(peer = ?peer, %error, "TLS handshake failed; `iothub-emulator env` makes clients trust the emulator");
+                warn!(peer, %error, "TLS handshake failed; `iothub-emulator env` makes clients trust the emulator");
             }
             None
         }
         Err(_) => {
-            debug!(peer = ?peer, "TLS handshake took too long");
+            debug!(peer, "TLS handshake took too long");
             None
         }
     }

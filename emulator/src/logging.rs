@@ -6,6 +6,7 @@
 
 use std::io;
 
+use anstream::{AutoStream, ColorChoice};
 use iothub_emulator::config::LogFormat;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -20,7 +21,10 @@ pub(crate) const FILTER_VARIABLE: &str = "RUST_LOG";
 /// Says what is wrong with `RUST_LOG`.
 pub(crate) fn start(format: LogFormat, directives: Option<&str>) -> Result<(), String> {
     let filter = filter(format, directives)?;
-    let subscriber = tracing_subscriber::fmt().with_writer(io::stderr).with_env_filter(filter);
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_ansi(AutoStream::choice(&io::stderr()) != ColorChoice::Never)
+        .with_env_filter(filter);
     match format {
         LogFormat::Text => subscriber.init(),
         LogFormat::Json => subscriber.json().flatten_event(true).init(),

@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod demo;
 mod logging;
+mod open_files;
 mod output;
 mod run;
 mod shell;

@@ -12,11 +12,13 @@ use iothub_wire::local;
 use tokio::runtime::Runtime;
 
 use crate::commands::variable;
+use crate::open_files;
 use crate::output::{fail, print, tell};
 use crate::trust::quoted;
 
 /// Serves with this configuration.
 pub(crate) fn run(config: &Config) -> ExitCode {
+    open_files::make_room(config.max_connections);
     let runtime = match Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return fail(format_args!("the runtime cannot start: {error}")),

@@ -3,7 +3,7 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a fixture that cannot be made fails the test")]
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -146,4 +146,42 @@ fn a_port_that_is_taken_is_told_with_the_option_that_changes_it() {
     assert_eq!(code, Some(1));
     let (start, end) = (format!("error: 127.0.0.1:{port} cannot be bound"), "--admin-port\n");
     assert!(text.starts_with(&start) && text.ends_with(end), "{text}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_emulator_is_found_again_when_a_second_one_has_ended() {
+    let shared = tempfile::tempdir().unwrap();
+    let arguments = ["--quiet", "--state-dir", shared.path().to_str().unwrap()];
+    let found = || LocalEmulator::read(shared.path()).unwrap().map(|found| found.pid);
+    let start = || {
+        let emulator = Emulator::start(&arguments);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while found() != Some(emulator.process.id()) {
+            assert!(Instant::now() < deadline, "nothing was announced");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        emulator
+    };
+    let (first, second) = (start(), start());
+    second.signal("-TERM");
+    assert_eq!(second.end(), (Some(0), String::new()));
+    assert_eq!(found(), Some(first.process.id()));
+    first.signal("-TERM");
+    assert_eq!(first.end(), (Some(0), String::new()));
+    assert_eq!(found(), None);
+}
+
+#[test]
+fn a_log_that_is_no_terminal_has_no_colours() {
+    let emulator = Emulator::start(&["--quiet"]);
+    let port = emulator.announcement().mqtt_port;
+    let mut stranger = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stranger.write_all(b"this is no TLS\r\n").unwrap();
+    // The hub says no and closes; either may be all that is seen of it.
+    let _ = stranger.read_to_end(&mut Vec::new());
+    emulator.signal("-TERM");
+    let (_, log) = emulator.end();
+    assert!(log.contains("TLS handshake failed") && log.contains("peer=\"127.0.0.1:"), "{log}");
+    assert!(!log.contains('\u{1b}'), "{log}");
 }

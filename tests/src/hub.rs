@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use iothub_core::auth::sas;
 use iothub_core::event::Event;
-use iothub_testkit::Emulator;
+use iothub_testkit::{Config, Emulator};
 use iothub_wire::connection_string::{ServiceConnectionString, encode};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -42,12 +42,17 @@ pub struct Device {
 impl Hub {
     /// Starts a hub with nothing in it.
     pub fn start() -> Self {
+        Self::start_with(|_| {})
+    }
+
+    /// Starts a hub whose configuration is changed first.
+    pub fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .unwrap();
-        let emulator = runtime.block_on(Emulator::start()).unwrap();
+        let emulator = runtime.block_on(Emulator::start_with(change)).unwrap();
         let owner = ServiceConnectionString::parse(&emulator.connection_string()).unwrap();
         let authority = format!("{}:{}", owner.host.name, emulator.https_addr().port());
         let rest = Rest::new(&authority, &owner, emulator.ca_pem().as_bytes());
@@ -90,16 +95,7 @@ impl Hub {
 
     /// A client that trusts this hub and nobody else.
     pub fn tls_config(&self) -> Arc<ClientConfig> {
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(self.emulator.ca_pem().as_bytes()) {
-            roots.add(certificate.unwrap()).unwrap();
-        }
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Arc::new(config)
+        trusting(self.emulator.ca_pem().as_bytes())
     }
 
     /// Sends CONNECT on a new connection and expects this answer.
@@ -163,6 +159,20 @@ impl Hub {
         let Self { emulator, runtime, .. } = self;
         runtime.block_on(emulator.stop());
     }
+}
+
+/// A client that trusts these authorities and nobody else.
+pub fn trusting(ca_pem: &[u8]) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(ca_pem) {
+        roots.add(certificate.unwrap()).unwrap();
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Arc::new(config)
 }
 
 /// Subscribes to the answers of twin requests and to desired changes, at quality of service 0.

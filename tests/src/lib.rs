@@ -24,7 +24,7 @@ pub mod program;
 pub mod rest;
 pub mod sdk;
 
-pub use hub::{Device, Hub, subscribe_twin};
+pub use hub::{Device, Hub, subscribe_twin, trusting};
 
 /// When the tokens of the tests end: 2100-01-01.
 pub const FAR_FUTURE: u64 = 4_102_444_800;

@@ -138,6 +138,19 @@ pub enum HubError {
     /// What the device sent as the answer to a direct method is none.
     #[error("device sent a bad response: {0}")]
     BadDeviceResponse(String),
+    /// The tier does not allow so many operations of this kind.
+    #[error("The request has been throttled. Wait 10 seconds and try again. Operation type: {0}")]
+    Throttled(&'static str),
+    /// The messages of the day are used up.
+    #[error(
+        "Total number of messages exceeded the allocated quota. Max allowed message count: {quota}, current message count: {messages}"
+    )]
+    QuotaExceeded {
+        /// How many the tier has.
+        quota: u64,
+        /// How many were sent.
+        messages: u64,
+    },
     /// The records cannot be reached.
     #[error("{0}")]
     ServiceUnavailable(String),
@@ -181,6 +194,8 @@ impl HubError {
                 (400_027, "ConnectionForcefullyClosedOnNewConnection")
             }
             Self::BadDeviceResponse(_) => (502_001, "InvalidResponseWhileProxying"),
+            Self::Throttled(_) => (429_001, "ThrottlingException"),
+            Self::QuotaExceeded { .. } => (403_002, "IotHubQuotaExceeded"),
             Self::ServiceUnavailable(_) => (503_001, "ServiceUnavailable"),
         };
         ErrorCode { number, name }

@@ -12,6 +12,7 @@ use crate::limits;
 use crate::random::Random;
 use crate::session::{Connect, Connected, DeviceSession, Presences, ServiceSession};
 use crate::store::{Change, Effect, EventLog, Record, Records, StoreError, Versioned};
+use crate::throttle::{Operation, Throttles};
 use crate::time::{Clock, Timestamp};
 use crate::twin::Twin;
 
@@ -34,16 +35,22 @@ pub struct Hub(Arc<Inner>);
 struct Inner {
     name: String,
     policies: Vec<SharedAccessPolicy>,
+    throttles: Option<Throttles>,
     ports: Ports,
     presences: Arc<Presences>,
 }
 
 impl Hub {
-    /// A hub over these ports, with these policies.
-    pub fn new(name: impl Into<String>, policies: Vec<SharedAccessPolicy>, ports: Ports) -> Self {
+    /// A hub over these ports, with these policies; without throttles it takes what comes.
+    pub fn new(
+        name: impl Into<String>,
+        policies: Vec<SharedAccessPolicy>,
+        throttles: Option<Throttles>,
+        ports: Ports,
+    ) -> Self {
         let presences = Arc::new(Presences::default());
         ports.records.watch(presences.clone());
-        Self(Arc::new(Inner { name: name.into(), policies, ports, presences }))
+        Self(Arc::new(Inner { name: name.into(), policies, throttles, ports, presences }))
     }
 
     /// Its name.
@@ -59,6 +66,21 @@ impl Hub {
     /// The log of what devices sent.
     pub fn events(&self) -> &Arc<dyn EventLog> {
         &self.0.ports.events
+    }
+
+    /// Counts an operation, and returns when the hub's throttles let it through.
+    ///
+    /// # Errors
+    ///
+    /// It would have to wait too long, or the messages of the day are used up.
+    pub async fn admit(&self, operation: Operation) -> Result<(), HubError> {
+        let Some(throttles) = &self.0.throttles else { return Ok(()) };
+        let now = self.now();
+        let until = throttles.admit(operation, now)?;
+        if until > now {
+            self.clock().sleep_until(until).await;
+        }
+        Ok(())
     }
 
     /// Checks the token with which a device or module wants to connect.

@@ -10,6 +10,7 @@
 //! * [`registry`], [`twin`], [`event`], [`method`]: the rules. Pure functions: what is there, a request and the
 //!   time give what will be there, or a [`error::HubError`].
 //! * [`store`], [`time`], [`random`]: the ports behind which records, the clock and chance live.
+//! * [`throttle`]: the rates of a tier, for who asks for them.
 //! * [`limits`]: every bound in one place. [`ids`]: small values that must not be mixed up.
 //!
 //! A change is decided on what was read, then committed against the revision that was read; if
@@ -29,5 +30,6 @@ pub mod random;
 pub mod registry;
 pub mod session;
 pub mod store;
+pub mod throttle;
 pub mod time;
 pub mod twin;

@@ -82,6 +82,11 @@ pub const MQTT_WRITE_TIME: Duration = Duration::from_secs(30);
 /// How long a client may be silent at most, whatever keep-alive it asks for. Documented.
 pub const MQTT_SILENCE: Duration = Duration::from_secs(1767);
 
+/// Connections to the admin port. Ours: `--max-connections` is for devices and back ends.
+pub const ADMIN_CONNECTIONS: usize = 64;
+/// Connections that wait to be accepted at one port. Ours: what Linux allows by default. With the
+/// usual 128, devices that all connect at once wait a second and try again.
+pub const LISTEN_BACKLOG: u32 = 4096;
 /// How long a TLS handshake may take. Ours.
 pub const TLS_HANDSHAKE_TIME: Duration = Duration::from_secs(30);
 /// How long a client may take from one HTTP request to the head of the next. Ours.

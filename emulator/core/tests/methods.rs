@@ -59,7 +59,7 @@ async fn fixture() -> Fixture {
         clock: clock.clone(),
         random: Random::seeded(1),
     };
-    let hub = Hub::new("hub", vec![policy], ports);
+    let hub = Hub::new("hub", vec![policy], None, ports);
     let token = SasToken::parse(&sign("hub", 4_000_000_000, Some("owner"), &key)).unwrap();
     let fixture = Fixture { hub, clock, token };
     let draft = IdentityDraft::default();

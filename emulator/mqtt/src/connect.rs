@@ -11,6 +11,7 @@ use iothub_core::hub::Hub;
 use iothub_core::ids::IdentityId;
 use iothub_core::limits;
 use iothub_core::session::{self, Connected};
+use iothub_core::throttle::Operation;
 use iothub_wire::api_version::ApiVersion;
 use iothub_wire::connect::{InvalidUserName, UserName, is_client_id_of};
 use iothub_wire::topic::UplinkTopic;
@@ -76,6 +77,7 @@ pub(crate) async fn admit(
         HubError::Unauthorized(why) => refused(why),
         error => ConnectRefusal::Hub(error),
     };
+    hub.admit(Operation::Connect).await.map_err(failed)?;
     let principal = hub.authenticate_device(&id, &token).await.map_err(failed)?;
     let options = session::Connect { persistent: !connect.clean_session, model_id: name.model_id };
     Ok(Admitted {
@@ -99,7 +101,7 @@ fn will_message(will: Publish, id: &IdentityId) -> Result<Message, ConnectRefusa
         Ok(UplinkTopic::Event { sender, properties })
             if sender == *id && will.qos != Qos::ExactlyOnce =>
         {
-            let mut message = message(&properties, will.payload, will.retain);
+            let mut message = message(&properties, &will.payload, will.retain);
             message.application.push(("iothub-MessageType".to_owned(), Some("Will".to_owned())));
             Ok(message)
         }

@@ -21,8 +21,11 @@ use crate::session;
 use crate::uplink::{Flow, Uplink};
 use crate::violation::Violation;
 
-/// How much is read at once, and how much is gathered before it is written.
-const READ_BYTES: usize = 4 * 1024;
+/// How much is read at first, which is all that a connection keeps while it waits, and how much once
+/// a packet turns out to be longer: a TLS record.
+const FIRST_READ_BYTES: usize = 1024;
+const READ_BYTES: usize = 16 * 1024;
+/// How much is gathered before it is written.
 const WRITE_BYTES: usize = 64 * 1024;
 /// How long saying goodbye may take.
 const GOODBYE_TIME: Duration = Duration::from_secs(1);
@@ -169,7 +172,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     /// Reads what has come; safe to drop and call again.
     async fn read(&mut self) -> Result<(), End> {
-        self.input.reserve(READ_BYTES);
+        if !self.input.is_empty() {
+            self.input.reserve(READ_BYTES);
+        } else if self.input.capacity() != FIRST_READ_BYTES {
+            self.input = BytesMut::with_capacity(FIRST_READ_BYTES);
+        }
         match self.stream.read_buf(&mut self.input).await? {
             0 => Err(End::PeerClosed),
             _ => Ok(()),
@@ -184,12 +191,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         timeout(limits::MQTT_WRITE_TIME, self.write())
             .await
             .map_err(|_| End::Stalled(limits::MQTT_WRITE_TIME))??;
-        if self.output.capacity() > WRITE_BYTES {
-            // One large document does not make every connection large.
-            self.output = BytesMut::new();
-        } else {
-            self.output.clear();
-        }
+        // A connection that waits keeps nothing, however large its last answer was.
+        self.output = BytesMut::new();
         Ok(())
     }
 

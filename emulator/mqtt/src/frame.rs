@@ -91,6 +91,7 @@ pub(crate) fn read(input: &mut BytesMut, max: usize) -> Result<Option<Packet>, V
         Err(why) => return Err(Violation::Malformed(why.to_string())),
     };
     check_flags(header.byte1)?;
+    check_length(header.byte1, header.remaining_len)?;
     let body = input.get(header.fixed_header_len..header.frame_length()).unwrap_or_default();
     let publish_id = publish_id(&header, body);
     if header.byte1 >> 4 == CONNECT
@@ -104,6 +105,9 @@ pub(crate) fn read(input: &mut BytesMut, max: usize) -> Result<Option<Packet>, V
 
 const CONNECT: u8 = 1;
 const PUBLISH: u8 = 3;
+const PUBACK: u8 = 4;
+const PINGREQ: u8 = 12;
+const DISCONNECT: u8 = 14;
 
 fn check_flags(byte1: u8) -> Result<(), Violation> {
     let expected = match byte1 >> 4 {
@@ -115,6 +119,20 @@ fn check_flags(byte1: u8) -> Result<(), Violation> {
         _ => 0,
     };
     if byte1 & 0x0f == expected { Ok(()) } else { Err(Violation::HeaderFlags(byte1)) }
+}
+
+/// Packets that are always of one length: the reader takes longer ones too.
+fn check_length(byte1: u8, length: usize) -> Result<(), Violation> {
+    let (name, expected) = match byte1 >> 4 {
+        PUBACK => ("PUBACK", 2),
+        PINGREQ => ("PINGREQ", 0),
+        DISCONNECT => ("DISCONNECT", 0),
+        _ => return Ok(()),
+    };
+    if length == expected {
+        return Ok(());
+    }
+    Err(Violation::Malformed(format!("{name} has {length} bytes, expected {expected}")))
 }
 
 /// The packet id of a publish at QoS 1 or 2, which stands behind the topic.

@@ -64,14 +64,15 @@ pub(crate) fn handle(packet: Packet, id: &IdentityId) -> Result<Action, Violatio
     }
 }
 
-/// The message of an event or a will.
-pub(crate) fn message(bag: &str, body: Bytes, retain: bool) -> Message {
+/// The message of an event or a will. Its body is a copy: a slice would keep the whole buffer that
+/// it was read into for as long as the log keeps the event.
+pub(crate) fn message(bag: &str, body: &[u8], retain: bool) -> Message {
     let Properties { system, mut application } = Properties::parse(bag);
     if retain {
         // Nothing is retained; the application is told that the device asked for it.
         application.push(("mqtt-retain".to_owned(), Some("true".to_owned())));
     }
-    Message { system, application, body }
+    Message { system, application, body: Bytes::copy_from_slice(body) }
 }
 
 fn handle_publish(publish: Publish, id: &IdentityId) -> Result<Action, Violation> {
@@ -85,7 +86,7 @@ fn handle_publish(publish: Publish, id: &IdentityId) -> Result<Action, Violation
             return Err(Violation::ForeignTopic(sender.to_string()));
         }
         UplinkTopic::Event { properties, .. } => {
-            Request::Event(message(&properties, publish.payload, publish.retain))
+            Request::Event(message(&properties, &publish.payload, publish.retain))
         }
         UplinkTopic::GetTwin { rid } => Request::GetTwin { rid },
         UplinkTopic::PatchReported { rid, version } => {
@@ -128,7 +129,7 @@ mod tests {
 
     #[test]
     fn packets_become_actions() {
-        let event = |retain| Request::Event(message("a=1", Bytes::from_static(b"x"), retain));
+        let event = |retain| Request::Event(message("a=1", b"x", retain));
         let table = [
             (Packet::Pingreq, Action::Pong),
             (Packet::Puback, Action::Acknowledged),
@@ -181,8 +182,15 @@ mod tests {
 
     #[test]
     fn a_wish_to_retain_becomes_a_property() {
-        let message = message("", Bytes::new(), true);
+        let message = message("", b"", true);
         assert_eq!(message.application, [("mqtt-retain".to_owned(), Some("true".to_owned()))]);
+    }
+
+    #[test]
+    fn an_event_does_not_keep_the_buffer_that_it_came_in() {
+        let buffer = Bytes::from(vec![0; 4096]);
+        let body = message("", &buffer.slice(..1), false).body;
+        assert!(!buffer.as_ptr_range().contains(&body.as_ptr()));
     }
 
     #[test]

@@ -2,9 +2,12 @@
 
 use bytes::BytesMut;
 use iothub_core::error::HubError;
+use iothub_core::event::Message;
 use iothub_core::hub::Hub;
 use iothub_core::method::CallId;
 use iothub_core::session::{Assurance, Channel, DeviceSession};
+use iothub_core::throttle::Operation;
+use iothub_core::twin::Twin;
 use iothub_wire::api_version::ApiVersion;
 use iothub_wire::json;
 use iothub_wire::json::twin::Layout;
@@ -72,7 +75,7 @@ impl Uplink {
         output: &mut BytesMut,
     ) -> Result<(), Violation> {
         if let Request::Event(message) = request {
-            let taken = self.session.send_event(message).await;
+            let taken = self.send_event(message).await;
             taken.map_err(|error| Violation::Event(error.to_string()))?;
             if let Some(id) = acknowledge {
                 frame::write_puback(output, id);
@@ -99,13 +102,24 @@ impl Uplink {
         Ok(())
     }
 
+    /// A device over its rate waits for its acknowledgement; far over it, it is disconnected.
+    async fn send_event(&self, message: Message) -> Result<(), HubError> {
+        self.hub.admit(Operation::SendEvent(message.size())).await?;
+        self.session.send_event(message).await
+    }
+
     async fn get_twin(&self, rid: RequestId, output: &mut BytesMut) {
-        let answer = self.session.twin().await.map(|twin| Answer {
+        let answer = self.try_get_twin().await.map(|twin| Answer {
             status: 200,
             version: None,
             body: json::twin::device_document(&twin, self.layout()),
         });
         self.answer(rid, answer, output);
+    }
+
+    async fn try_get_twin(&self) -> Result<Twin, HubError> {
+        self.hub.admit(Operation::ReadTwin).await?;
+        self.session.twin().await
     }
 
     async fn patch_reported(
@@ -135,6 +149,7 @@ impl Uplink {
             .as_ref()
             .ok_or_else(|| HubError::InvalidProtocolVersion(String::new()))?;
         let patch = json::parse_object(body)?;
+        self.hub.admit(Operation::UpdateTwin).await?;
         self.session.patch_reported(&patch, expected, version.twin_dialect()).await
     }
 

@@ -8,6 +8,7 @@ use iothub_core::auth::sas::SasToken;
 use iothub_core::directory::Directory;
 use iothub_core::error::HubError;
 use iothub_core::session::ServiceSession;
+use percent_encoding::percent_decode_str;
 
 use crate::error::Failure;
 
@@ -34,8 +35,14 @@ fn authenticate(parts: &Parts, directory: &Directory) -> Result<ServiceSession, 
     let token = SasToken::parse(text)?;
     let host = parts.headers.get(HOST).and_then(|value| value.to_str().ok());
     let hub = directory.find_for(host.unwrap_or_default(), &token)?;
-    let path: Vec<&str> =
-        parts.uri.path().split('/').filter(|segment| !segment.is_empty()).collect();
+    // Ids are encoded in the path, and plain in what a token is for.
+    let path: Vec<String> =
+        parts.uri.path().split('/').filter(|part| !part.is_empty()).map(decode).collect();
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
     let principal = hub.authenticate_service(&path, &token)?;
     Ok(hub.service(principal))
+}
+
+fn decode(segment: &str) -> String {
+    percent_decode_str(segment).decode_utf8_lossy().into_owned()
 }

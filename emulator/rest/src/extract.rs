@@ -61,7 +61,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Identity {
             RawPathParams::from_request_parts(parts, state).await.map_err(|_| encoding())?;
         let named =
             |name| parameters.iter().find_map(|(key, value)| (key == name).then_some(value));
-        let device = DeviceId::parse(named("id").unwrap_or_default()).map_err(HubError::from)?;
+        // Where the route names the device itself, its id is the path's last segment.
+        let device = named("id").or_else(|| parts.uri.path().rsplit('/').next());
+        let device = DeviceId::parse(device.unwrap_or_default()).map_err(HubError::from)?;
         let module = named("module").map(ModuleId::parse).transpose().map_err(HubError::from)?;
         Ok(Self(IdentityId { device, module }))
     }
@@ -100,28 +102,16 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     }
 }
 
-/// Reads a body up to its bound. Of a larger one the rest is read and dropped beside the answer:
-/// most clients send it all before they look for one, and would find the connection broken.
+/// Reads a body up to its bound.
 async fn read(mut body: axum::body::Body) -> Result<Bytes, HubError> {
     let mut kept = BytesMut::new();
     while let Some(data) = next(&mut body).await? {
         if kept.len() + data.len() > limits::HTTP_BODY_BYTES {
-            tokio::spawn(timeout(limits::HTTP_BODY_TIME, discard(body)));
             return Err(HubError::BodyTooLarge);
         }
         kept.extend_from_slice(&data);
     }
     Ok(kept.freeze())
-}
-
-async fn discard(mut body: axum::body::Body) {
-    let mut size = 0;
-    while let Ok(Some(data)) = next(&mut body).await {
-        size += data.len();
-        if size > limits::HTTP_DISCARDED_BYTES {
-            return;
-        }
-    }
 }
 
 /// The next piece of a body; none at its end.

@@ -4,6 +4,7 @@
 //!   form that the routes have.
 //! * `devices.rs`, `modules.rs`, `twins.rs`, `statistics.rs`: the operations.
 //! * `extract.rs`: what operations take from a request. `auth.rs`: who asks. `etag.rs`: If-Match.
+//! * `throttle.rs`: which of the hub's throttles an operation counts for.
 //! * `error.rs`: how an error looks, and the headers that every answer has; the one place.
 
 mod auth;
@@ -16,6 +17,8 @@ mod modules;
 mod path;
 mod router;
 mod statistics;
+mod throttle;
 mod twins;
+mod unread;
 
 pub use router::{EMULATED, NOT_EMULATED, Service, service};

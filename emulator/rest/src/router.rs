@@ -11,7 +11,8 @@ use tower::Layer;
 use tower::util::BoxCloneSyncService;
 
 use crate::error::{Failure, finish};
-use crate::{devices, methods, modules, path, statistics, twins};
+use crate::throttle::throttle;
+use crate::{devices, methods, modules, path, statistics, twins, unread};
 
 /// What the service offers and the emulator serves; `docs/compat.md` lists the same.
 pub const EMULATED: &[(&str, &str)] = &[
@@ -78,6 +79,8 @@ pub fn service(directory: &Directory) -> Service {
     let router = with_not_emulated(Router::new())
         .route("/devices", get(devices::list))
         .route("/devices/{id}", get(devices::get).put(devices::put).delete(devices::delete))
+        // A device may have the name of an operation; then the method tells which is meant.
+        .route("/devices/query", get(devices::get).put(devices::put).delete(devices::delete))
         .route("/devices/{id}/modules", get(modules::list))
         .route(
             "/devices/{id}/modules/{module}",
@@ -89,12 +92,15 @@ pub fn service(directory: &Directory) -> Service {
         .route("/twins/{id}/modules/{module}/methods", post(methods::invoke))
         .route("/statistics/devices", get(statistics::devices))
         .route("/statistics/service", get(statistics::service))
+        .route_layer(from_fn_with_state(directory.clone(), throttle))
         .fallback(unknown)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(directory.clone(), finish))
         .with_state(directory.clone());
     // Outside of the router, since a layer inside runs when the route has been chosen already.
-    BoxCloneSyncService::new(map_request(path::normalize).layer(router))
+    BoxCloneSyncService::new(
+        map_request(path::normalize).layer(map_request(unread::drain).layer(router)),
+    )
 }
 
 fn with_not_emulated(router: Router<Directory>) -> Router<Directory> {

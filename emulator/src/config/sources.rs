@@ -10,7 +10,7 @@ use super::values::Kind;
 
 /// Every option by the name that it has as a flag (with `--` before it) and in the file. As a
 /// variable it is written `IOTHUB_EMULATOR_…`, in capitals and with underscores.
-pub const OPTIONS: [&str; 17] = [
+pub const OPTIONS: [&str; 20] = [
     "bind",
     "mqtts-port",
     "https-port",
@@ -27,6 +27,9 @@ pub const OPTIONS: [&str; 17] = [
     "log-format",
     "shutdown-grace",
     "max-connections",
+    "tier",
+    "units",
+    "enforce-throttles",
     "config",
 ];
 

@@ -75,6 +75,9 @@ fn every_option_can_stand_in_the_file() {
         log-format = "json"
         shutdown-grace = "250ms"
         max-connections = 7
+        tier = "s2"
+        units = 3
+        enforce-throttles = true
     "#;
     let expected = Config {
         bind: address("0.0.0.0"),
@@ -94,6 +97,9 @@ fn every_option_can_stand_in_the_file() {
         log_format: LogFormat::Json,
         shutdown_grace: Duration::from_millis(250),
         max_connections: 7,
+        tier: Tier::S2,
+        units: 3,
+        enforce_throttles: true,
     };
     assert_eq!(Case { file: Some(file), ..Case::default() }.resolve(), Ok(expected));
     let keys: toml::Table = file.parse().unwrap();
@@ -153,7 +159,8 @@ fn all_mistakes_are_told_at_once() {
     let expected = [
         "e.toml has the key \"mqtts_port\", expected one of bind, mqtts-port, https-port, \
          mqtt-port, admin-bind, admin-port, hostname, strict-hosts, state-dir, key-algorithm, \
-         keys, hub-name, quiet, log-format, shutdown-grace, max-connections",
+         keys, hub-name, quiet, log-format, shutdown-grace, max-connections, tier, units, \
+         enforce-throttles",
         "e.toml: quiet is a table, expected a text, a number, true or false",
         "--bind is \"localhost\", expected an IP address",
         "IOTHUB_EMULATOR_HOSTNAME is \"not ok\", expected a host name or an IP address, without a port",

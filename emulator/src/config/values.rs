@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use iothub_core::throttle::Tier;
+
 use super::{HostName, HubKeys, KeyAlgorithm, LogFormat};
 
 /// A kind of value: how it is parsed, and what a mistake says was expected.
@@ -81,6 +83,17 @@ impl Kind<LogFormat> {
 impl Kind<Duration> {
     pub(super) const DURATION: Self =
         Self { parse: duration, expected: "a number and its unit, such as 5s or 500ms" };
+}
+
+impl Kind<Tier> {
+    pub(super) const TIER: Self = Self { parse: Tier::parse, expected: "F1, S1, S2 or S3" };
+}
+
+impl Kind<u32> {
+    pub(super) const UNITS: Self = Self {
+        parse: |text| text.parse().ok().filter(|units| (1..=200).contains(units)),
+        expected: "a number from 1 to 200",
+    };
 }
 
 impl Kind<usize> {

@@ -14,7 +14,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use iothub_core::hub::Hub;
 use iothub_emulator::StartError;
-use iothub_emulator::config::{Config, HostName};
+use iothub_emulator::config::HostName;
+pub use iothub_emulator::config::{Config, Tier};
 
 /// A hub on free ports of 127.0.0.1, with a certificate authority of its own that is never written
 /// to disk. It ends when dropped.

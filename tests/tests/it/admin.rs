@@ -35,3 +35,14 @@ fn the_admin_port_answers_nothing_else() {
         assert!(answer.starts_with("HTTP/1.1 404 "), "{path}: {answer}");
     }
 }
+
+#[test]
+fn a_full_hub_still_says_that_it_is_ready() {
+    // Three ports share two connections: one that waits for its next client must hold none.
+    let hub = Hub::start_with(|config| config.max_connections = 2);
+    let device = hub.device("d1");
+    let mut connection = hub.connect(&device);
+    let answer = get(&hub, "/ready");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    connection.expect_alive();
+}

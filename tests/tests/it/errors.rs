@@ -185,3 +185,22 @@ fn requests_come_in_more_shapes_than_one() {
     }
     hub.rest.get("/devices/d1").expect(200);
 }
+
+#[test]
+fn a_refusal_reaches_a_client_that_sends_everything_first() {
+    let hub = Hub::start();
+    let chunk = vec![b' '; 64 * 1024];
+    let chunks = 64;
+    let mut https = hub.open_https();
+    let length = chunks * chunk.len();
+    let head = format!(
+        "PUT /devices/d1?api-version=2021-04-12 HTTP/1.1\r\nHost: {}\r\nContent-Length: {length}\r\n\r\n",
+        hub.host()
+    );
+    https.send(head.as_bytes());
+    for _ in 0..chunks {
+        https.send(&chunk);
+    }
+    let status = https.read_line();
+    assert!(status.starts_with("HTTP/1.1 401 "), "{status}");
+}

@@ -27,5 +27,6 @@ mod service_twin;
 mod session;
 mod shutdown;
 mod telemetry;
+mod throttle;
 mod tls;
 mod twin;

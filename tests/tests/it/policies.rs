@@ -3,6 +3,7 @@
 use iothub_core::auth::sas;
 use iothub_tests::mqtt::{ACCEPTED, Connect, NOT_AUTHORIZED};
 use iothub_tests::{FAR_FUTURE, Hub};
+use iothub_wire::connection_string::encode;
 
 /// Signs as a policy of the hub, with its secondary key: either key is good.
 fn token(hub: &Hub, policy: &str) -> String {
@@ -64,4 +65,17 @@ fn devices_connect_with_the_right_of_devices_only() {
         println!("{policy}");
         hub.connect_as(&connect, answer);
     }
+}
+
+#[test]
+fn a_token_for_one_device_opens_that_device() {
+    let mut hub = Hub::start();
+    let name = "a:b+%_#?d";
+    hub.device(name);
+    hub.device("other");
+    let resource = encode(&format!("{}/devices/{name}", hub.host()));
+    let owner = hub.owner.key.clone();
+    hub.rest.authorization = Some(sas::sign(&resource, FAR_FUTURE, Some("iothubowner"), &owner));
+    hub.rest.get(&format!("/devices/{}", encode(name))).expect(200);
+    hub.rest.get("/devices/other").expect_error(401, "IotHubUnauthorizedAccess");
 }

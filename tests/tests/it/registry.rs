@@ -326,3 +326,15 @@ fn of_two_creations_at_once_one_wins() {
     assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
     assert_eq!(statuses.iter().filter(|status| **status == 409).count(), 7, "{statuses:?}");
 }
+
+#[test]
+fn a_device_may_have_the_name_of_an_operation() {
+    let hub = Hub::start();
+    for name in ["query", "keys", "modules", "create", "v2", ".."] {
+        hub.device(name);
+        let path = format!("/devices/{name}");
+        assert_eq!(hub.rest.get(&path).expect(200).json()["deviceId"], name);
+        hub.rest.get(&format!("/twins/{name}")).expect(200);
+        hub.rest.delete(&path).expect(204);
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::downlink::{CloseReason, DownlinkReceiver};
+use super::downlink::DownlinkReceiver;
 use super::presence::{Activity, Arrival, ConnectionId};
 use super::subscriptions::{Assurance, Channel};
 use crate::auth::{Credentials, DevicePrincipal, Refusal};
@@ -161,11 +161,13 @@ impl DeviceSession {
     }
 
     async fn check_identity(&self) -> Result<(), HubError> {
-        let gone = || HubError::Unauthorized(Refusal::UnknownIdentity(self.id().clone()));
+        let gone = || {
+            self.hub.presences().forget(self.id(), self.connection);
+            HubError::Unauthorized(Refusal::UnknownIdentity(self.id().clone()))
+        };
         let current = self.hub.records().get(&self.id().device).await?.ok_or_else(gone)?;
         let identity = Credentials::of(&current.record, self.id()).ok_or_else(gone)?;
         if identity.generation != self.principal.generation() {
-            self.hub.presences().close(self.id(), CloseReason::Deleted);
             return Err(gone());
         }
         if identity.status == Status::Disabled {

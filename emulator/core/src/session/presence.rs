@@ -130,6 +130,12 @@ impl Presences {
         }
     }
 
+    /// Undoes a connection of an identity that turned out to be gone, unless another has taken its
+    /// place: nothing would ever remove what stays of it.
+    pub(super) fn forget(&self, id: &IdentityId, connection: ConnectionId) {
+        self.by_id.remove_if(id, |_, presence| presence.is(connection));
+    }
+
     /// Changes what a connection listens to, unless another has taken its place.
     pub(super) fn subscribe(
         &self,
@@ -185,8 +191,7 @@ impl Presences {
         self.by_id.iter().filter(|presence| presence.connection.is_some()).count()
     }
 
-    /// Closes a connection for another reason than a commit.
-    pub(super) fn close(&self, id: &IdentityId, reason: CloseReason) {
+    fn close(&self, id: &IdentityId, reason: CloseReason) {
         if let Some(presence) = self.by_id.get(id) {
             presence.close(reason);
         }
@@ -258,5 +263,25 @@ impl Presence {
         {
             sender.send(downlink());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::DeviceId;
+
+    #[test]
+    fn a_connection_of_a_vanished_identity_leaves_nothing_behind() {
+        let presences = Presences::default();
+        let id = IdentityId::from(DeviceId::parse("d").unwrap());
+        let generation = GenerationId::at(Timestamp::NEVER);
+        let connect = || presences.connect(&id, generation, true, Timestamp::NEVER);
+        let (first, second) = (connect(), connect());
+        presences.forget(&id, first.connection);
+        assert_eq!(presences.connected(), 1, "another took its place");
+        presences.forget(&id, second.connection);
+        presences.disconnect(&id, second.connection, Timestamp::NEVER);
+        assert!(presences.by_id.is_empty());
     }
 }

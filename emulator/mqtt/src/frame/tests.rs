@@ -48,6 +48,15 @@ fn a_connect_is_read() {
 }
 
 #[test]
+fn a_payload_that_is_kept_keeps_nothing_else() {
+    let publish = b"\x30\x04\0\x01tx";
+    let mut input = BytesMut::from(&publish.repeat(2)[..]);
+    let Ok(Some(Packet::Publish(read))) = read(&mut input, MAX) else { panic!("no publish") };
+    assert_eq!(read.payload, "x");
+    assert!(read.payload.is_unique());
+}
+
+#[test]
 fn other_versions_are_told_apart() {
     let table = [
         (connect(b"MQTT", 5, 2, &[b"d"]), Ok(Some(Packet::UnsupportedVersion(5)))),
@@ -80,11 +89,12 @@ fn a_publish_is_read_with_its_packet_id() {
 
 #[test]
 fn broken_packets_are_violations() {
-    let table: [(&[u8], Violation); 8] = [
+    let malformed = |what: &str| Violation::Malformed(what.to_owned());
+    let table: [(&[u8], Violation); 11] = [
         (b"\x80\x05", Violation::HeaderFlags(0x80)),
         (b"\xc1\x00", Violation::HeaderFlags(0xc1)),
         (b"\x82\x06\x00\x00\x00\x01a\x00", Violation::PacketId),
-        (b"\x82\x02\x00\x01", Violation::Malformed("Empty Subscription".to_owned())),
+        (b"\x82\x02\x00\x01", malformed("Empty Subscription")),
         (b"\xa2\x02\x00\x01", Violation::Filters(0)),
         (b"\x30\xff\xff\xff\x7f", Violation::TooLarge { bytes: 268_435_455, max: MAX }),
         (
@@ -92,6 +102,9 @@ fn broken_packets_are_violations() {
             Violation::Malformed("Remaining length is malformed".to_owned()),
         ),
         (b"\x30\x04\x00\x02\xff\xfe", Violation::TopicEncoding),
+        (b"\xc0\x01x", malformed("PINGREQ has 1 bytes, expected 0")),
+        (b"\xe0\x01x", malformed("DISCONNECT has 1 bytes, expected 0")),
+        (b"\x40\x03\x00\x01x", malformed("PUBACK has 3 bytes, expected 2")),
     ];
     for (bytes, expected) in table {
         assert_eq!(read_bytes(bytes), Err(expected), "{bytes:02x?}");

@@ -1,0 +1,86 @@
+//! Which of the hub's throttles an operation counts for.
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::{CONTENT_LENGTH, HOST};
+use axum::http::{HeaderMap, Method};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use iothub_core::directory::Directory;
+use iothub_core::throttle::Operation;
+
+use crate::error::Failure;
+
+/// Holds a request back, or refuses it, as the hub's throttles demand.
+pub(crate) async fn throttle(
+    State(directory): State<Directory>,
+    path: MatchedPath,
+    request: Request,
+    next: Next,
+) -> Response {
+    let headers = request.headers();
+    let operation = operation(request.method(), path.as_str(), content_length(headers));
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    // An unknown host is refused with its credential.
+    if let (Some(operation), Ok(hub)) = (operation, directory.find(host))
+        && let Err(error) = hub.admit(operation).await
+    {
+        return Failure(error).into_response();
+    }
+    next.run(request).await
+}
+
+fn content_length(headers: &HeaderMap) -> usize {
+    let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    length.and_then(|length| length.parse().ok()).unwrap_or_default()
+}
+
+/// The operation behind a route; statistics and what is not emulated are not throttled.
+fn operation(method: &Method, path: &str, bytes: usize) -> Option<Operation> {
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    match segments.as_slice() {
+        ["devices", "query"] if method == Method::POST => Some(Operation::Query),
+        ["devices", _, "messages", "events"] => Some(Operation::SendEvent(bytes)),
+        ["devices", _, "messages", ..] if method == Method::GET => {
+            Some(Operation::ReceiveDevicebound)
+        }
+        ["devices", _, "messages" | "files", ..] => None,
+        ["devices", _, "applyConfigurationContent"] => Some(Operation::Configuration),
+        ["devices", ..] => Some(Operation::Registry),
+        ["twins", .., "methods"] => Some(Operation::InvokeMethod(bytes)),
+        ["twins" | "digitaltwins", ..] => Some(match *method {
+            Method::GET => Operation::ReadTwin,
+            Method::POST => Operation::InvokeMethod(bytes),
+            _ => Operation::UpdateTwin,
+        }),
+        ["jobs", ..] => Some(Operation::Job),
+        ["configurations", ..] => Some(Operation::Configuration),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_count_for_their_throttle() {
+        let table = [
+            ("GET", "/devices", Some(Operation::Registry)),
+            ("PUT", "/devices/{id}/modules/{module}", Some(Operation::Registry)),
+            ("POST", "/devices/query", Some(Operation::Query)),
+            ("POST", "/devices/{id}/messages/events", Some(Operation::SendEvent(7))),
+            ("GET", "/devices/{id}/messages/devicebound", Some(Operation::ReceiveDevicebound)),
+            ("DELETE", "/devices/{id}/messages/devicebound/{token}", None),
+            ("GET", "/twins/{id}", Some(Operation::ReadTwin)),
+            ("PATCH", "/twins/{id}/modules/{module}", Some(Operation::UpdateTwin)),
+            ("POST", "/twins/{id}/methods", Some(Operation::InvokeMethod(7))),
+            ("GET", "/statistics/devices", None),
+            ("PUT", "/jobs/v2/{id}", Some(Operation::Job)),
+            ("GET", "/configurations/{id}", Some(Operation::Configuration)),
+        ];
+        for (method, path, expected) in table {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            assert_eq!(operation(&method, path, 7), expected, "{method} {path}");
+        }
+    }
+}
