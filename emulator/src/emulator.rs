@@ -174,6 +174,7 @@ fn build_hub(config: &Config) -> Result<Hub, StartError> {
             limits::EVENT_LOG_PARTITION_BYTES,
         )),
         configurations: Arc::new(MemoryTable::default()),
+        jobs: Arc::new(MemoryTable::default()),
         clock: Arc::new(SystemClock),
         random,
     };

@@ -28,6 +28,11 @@ fn python_twin() {
 }
 
 #[test]
+fn python_methods() {
+    run(Python, "methods.py");
+}
+
+#[test]
 fn python_connection() {
     run(Python, "connection.py");
 }
@@ -45,6 +50,11 @@ fn node_registry() {
 #[test]
 fn node_twin() {
     run(Node, "twin.js");
+}
+
+#[test]
+fn node_methods() {
+    run(Node, "methods.js");
 }
 
 #[test]

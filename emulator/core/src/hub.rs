@@ -13,11 +13,12 @@ use crate::configuration::apply::Applying;
 use crate::configuration::{Configuration, ConfigurationId};
 use crate::error::HubError;
 use crate::ids::{DeviceId, IdentityId};
+use crate::job::{Job, JobId};
 use crate::limits;
 use crate::query::twin::TwinDocument;
 use crate::random::Random;
 use crate::session::{
-    Connect, Connected, DeviceSession, Presences, ServiceSession, keep_configured,
+    Connect, Connected, DeviceSession, Presences, ServiceSession, keep_configured, run_jobs,
 };
 use crate::store::{Change, Effect, EventLog, Record, Records, StoreError, Versioned};
 use crate::table::Table;
@@ -33,6 +34,8 @@ pub struct Ports {
     pub events: Arc<dyn EventLog>,
     /// Where configurations live.
     pub configurations: Arc<dyn Table<ConfigurationId, Configuration>>,
+    /// Where jobs live.
+    pub jobs: Arc<dyn Table<JobId, Job>>,
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
     /// Where chance comes from.
@@ -51,6 +54,10 @@ struct Inner {
     presences: Arc<Presences>,
     /// Wakes the sweep over all records.
     configurations_changed: Notify,
+    /// Wakes whoever starts jobs.
+    jobs_changed: Notify,
+    /// Wakes the jobs, to see whether they are the one that was cancelled.
+    job_cancelled: Notify,
 }
 
 impl Hub {
@@ -70,6 +77,8 @@ impl Hub {
             ports,
             presences,
             configurations_changed: Notify::new(),
+            jobs_changed: Notify::new(),
+            job_cancelled: Notify::new(),
         }))
     }
 
@@ -235,10 +244,22 @@ impl Hub {
         Applying { configurations, holds, now: self.now(), random: self.random() }.to(record)
     }
 
-    /// What the hub does by itself: keeps twins as configurations want them. Never returns; whoever
-    /// runs the hub runs this beside it, and drops it to end it.
+    /// What the hub does by itself: keeps twins as configurations want them, and runs jobs. Never
+    /// returns; whoever runs the hub runs this beside it, and drops it to end it.
     pub async fn work(&self) {
-        keep_configured(self).await;
+        tokio::join!(keep_configured(self), run_jobs(self));
+    }
+
+    pub(crate) fn jobs(&self) -> &dyn Table<JobId, Job> {
+        &*self.0.ports.jobs
+    }
+
+    pub(crate) fn jobs_changed(&self) -> &Notify {
+        &self.0.jobs_changed
+    }
+
+    pub(crate) fn job_cancelled(&self) -> &Notify {
+        &self.0.job_cancelled
     }
 
     pub(crate) fn configurations(&self) -> &dyn Table<ConfigurationId, Configuration> {

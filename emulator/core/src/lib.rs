@@ -8,9 +8,10 @@
 //! * [`auth`] turns a credential into a principal; a principal opens a session of its role:
 //!   [`session`]. What a role may not do does not compile.
 //! * [`query`]: the language in which back ends ask for many twins at once.
-//! * [`registry`], [`twin`], [`event`]: the rules. Pure functions: what is there, a request and the
-//!   time give what will be there, or a [`error::HubError`].
-//! * [`configuration`]: what is written into many twins at once, by a condition.
+//! * [`registry`], [`twin`], [`event`], [`method`]: the rules. Pure functions: what is there, a
+//!   request and the time give what will be there, or a [`error::HubError`].
+//! * [`configuration`]: what is written into many twins at once, by a condition. [`job`]: what is
+//!   done with many devices, once.
 //! * [`store`], [`table`], [`time`], [`random`]: the ports behind which records, documents, the clock
 //!   and chance live.
 //! * [`throttle`]: the rates of a tier, for who asks for them.
@@ -28,7 +29,9 @@ pub mod error;
 pub mod event;
 pub mod hub;
 pub mod ids;
+pub mod job;
 pub mod limits;
+pub mod method;
 pub mod query;
 pub mod random;
 pub mod registry;

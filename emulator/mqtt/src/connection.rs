@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, info};
 
 use crate::connect::{Admitted, admit};
-use crate::downlink::write_desired_patch;
+use crate::downlink::{write_desired_patch, write_method_call};
 use crate::frame::{self, ConnackCode, Packet};
 use crate::session;
 use crate::uplink::{Flow, Uplink};
@@ -315,6 +315,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
         match downlink {
             Downlink::DesiredPatch(patch) => {
                 write_desired_patch(&mut self.socket.output, &patch, self.uplink.layout());
+                Ok(())
+            }
+            Downlink::MethodCall(call) => {
+                write_method_call(&mut self.socket.output, &call);
                 Ok(())
             }
             Downlink::Close(reason) => Err(End::Closed(reason)),

@@ -13,6 +13,8 @@ mod devices;
 mod error;
 mod etag;
 mod extract;
+mod jobs;
+mod methods;
 mod modules;
 mod path;
 mod query;

@@ -11,7 +11,9 @@ use tower::Layer;
 use tower::util::BoxCloneSyncService;
 
 use crate::error::{Failure, finish};
-use crate::{configurations, devices, modules, path, query, statistics, twins, unread};
+use crate::{
+    configurations, devices, jobs, methods, modules, path, query, statistics, twins, unread,
+};
 
 /// What the service offers and the emulator serves; `docs/compat.md` lists the same.
 pub const EMULATED: &[(&str, &str)] = &[
@@ -30,12 +32,18 @@ pub const EMULATED: &[(&str, &str)] = &[
     ("GET", "/twins/{id}/modules/{module}"),
     ("PATCH", "/twins/{id}/modules/{module}"),
     ("PUT", "/twins/{id}/modules/{module}"),
+    ("POST", "/twins/{id}/methods"),
+    ("POST", "/twins/{id}/modules/{module}/methods"),
     ("POST", "/devices/{id}/applyconfigurationcontent"),
     ("GET", "/configurations"),
     ("GET", "/configurations/{id}"),
     ("PUT", "/configurations/{id}"),
     ("DELETE", "/configurations/{id}"),
     ("POST", "/configurations/testqueries"),
+    ("GET", "/jobs/v2/query"),
+    ("PUT", "/jobs/v2/{id}"),
+    ("GET", "/jobs/v2/{id}"),
+    ("POST", "/jobs/v2/{id}/cancel"),
     ("GET", "/statistics/devices"),
     ("GET", "/statistics/service"),
 ];
@@ -52,16 +60,17 @@ pub const NOT_EMULATED: &[(&str, &str)] = &[
     ("POST", "/devices/{id}/messages/devicebound/{token}/abandon"),
     ("POST", "/devices/{id}/files"),
     ("POST", "/devices/{id}/files/notifications"),
+    ("GET", "/configurations"),
+    ("GET", "/configurations/{id}"),
+    ("PUT", "/configurations/{id}"),
+    ("DELETE", "/configurations/{id}"),
+    ("POST", "/configurations/testqueries"),
     ("POST", "/twins/{id}/methods"),
     ("POST", "/twins/{id}/modules/{module}/methods"),
     ("GET", "/jobs"),
     ("POST", "/jobs/create"),
     ("GET", "/jobs/{id}"),
     ("DELETE", "/jobs/{id}"),
-    ("GET", "/jobs/v2/query"),
-    ("PUT", "/jobs/v2/{id}"),
-    ("GET", "/jobs/v2/{id}"),
-    ("POST", "/jobs/v2/{id}/cancel"),
     ("GET", "/digitaltwins/{id}"),
     ("PATCH", "/digitaltwins/{id}"),
     ("POST", "/digitaltwins/{id}/commands/{command}"),
@@ -88,6 +97,8 @@ pub fn service(directory: &Directory) -> Service {
         )
         .route("/twins/{id}/modules/{module}", get(twins::get).patch(twins::patch).put(twins::put))
         .route("/twins/{id}", get(twins::get).patch(twins::patch).put(twins::put))
+        .route("/twins/{id}/methods", post(methods::invoke))
+        .route("/twins/{id}/modules/{module}/methods", post(methods::invoke))
         .route("/devices/{id}/applyconfigurationcontent", post(configurations::apply_content))
         .route("/configurations", get(configurations::list))
         .route("/configurations/testqueries", post(configurations::test_queries))
@@ -95,6 +106,9 @@ pub fn service(directory: &Directory) -> Service {
             "/configurations/{id}",
             get(configurations::get).put(configurations::put).delete(configurations::delete),
         )
+        .route("/jobs/v2/query", get(jobs::query))
+        .route("/jobs/v2/{id}", get(jobs::get).put(jobs::put))
+        .route("/jobs/v2/{id}/cancel", post(jobs::cancel))
         .route("/statistics/devices", get(statistics::devices))
         .route("/statistics/service", get(statistics::service))
         .fallback(unknown)

@@ -11,6 +11,7 @@ use crate::event::{Event, Message, partition_of};
 use crate::hub::Hub;
 use crate::ids::IdentityId;
 use crate::limits;
+use crate::method::broker::{Calls, Lost};
 use crate::registry::identity::Status;
 use crate::time::Timestamp;
 use crate::twin::{Dialect, Document, Twin};
@@ -42,6 +43,7 @@ pub struct DeviceSession {
     connection: ConnectionId,
     model_id: Option<String>,
     activity: Arc<Activity>,
+    calls: Arc<Calls>,
 }
 
 impl DeviceSession {
@@ -51,13 +53,14 @@ impl DeviceSession {
         principal: DevicePrincipal,
         connect: Connect,
     ) -> Result<Connected, HubError> {
-        let Arrival { connection, receiver, activity, resumed } = hub.presences().connect(
+        let Arrival { connection, receiver, activity, calls, resumed } = hub.presences().connect(
             principal.id(),
             principal.generation(),
             connect.persistent,
             hub.now(),
         );
-        let session = Self { hub, principal, connection, model_id: connect.model_id, activity };
+        let model_id = connect.model_id;
+        let session = Self { hub, principal, connection, model_id, activity, calls };
         // The identity may have changed between the check of the credential and the line above,
         // when there was no connection yet that its commit could have closed.
         session.check_identity().await?;
@@ -173,6 +176,10 @@ impl DeviceSession {
         Ok(())
     }
 
+    pub(super) fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
     fn now(&self) -> Timestamp {
         self.hub.now()
     }
@@ -181,5 +188,6 @@ impl DeviceSession {
 impl Drop for DeviceSession {
     fn drop(&mut self) {
         self.hub.presences().disconnect(self.principal.id(), self.connection, self.now());
+        self.calls.end(Lost::Disconnected);
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 use crate::limits;
+use crate::method::MethodCall;
 use crate::twin::DesiredPatch;
 
 /// Something that an edge must deliver.
@@ -12,6 +13,8 @@ use crate::twin::DesiredPatch;
 pub enum Downlink {
     /// The desired properties changed, and the device listens to that.
     DesiredPatch(Arc<DesiredPatch>),
+    /// A direct method is called, and the device listens to that.
+    MethodCall(Arc<MethodCall>),
     /// Close the connection. Nothing follows.
     Close(CloseReason),
 }

@@ -4,6 +4,9 @@
 mod configurations;
 mod device;
 mod downlink;
+mod job_run;
+mod jobs;
+mod methods;
 mod metrics;
 mod modules;
 mod presence;
@@ -15,6 +18,8 @@ mod sweep;
 pub use configurations::{ConfigurationView, MetricResults, QueryErrors};
 pub use device::{Connect, Connected, DeviceSession};
 pub use downlink::{CloseReason, Downlink, DownlinkReceiver};
+pub(crate) use job_run::run_jobs;
+pub use jobs::{JobFilter, JobPage};
 pub use modules::ModuleView;
 pub use presence::ConnectionState;
 pub(crate) use presence::Presences;

@@ -9,6 +9,7 @@ use super::service::{ServiceSession, TwinView};
 use crate::auth::policy::AccessRight;
 use crate::auth::sas::SymmetricKey;
 use crate::error::HubError;
+use crate::job;
 use crate::limits;
 use crate::query::row::Row;
 use crate::query::twin::TwinDocument;
@@ -70,20 +71,20 @@ impl ServiceSession {
                     records.flat_map(|record| TwinDocument::of_modules(&record, connections));
                 of_twins(run(&query, from, size, twins).await)
             }
-            Source::Jobs => of_jobs(run(&query, from, size, self.job_rows()).await),
+            Source::Jobs => of_jobs(run(&query, from, size, self.job_rows().await?).await),
         };
         let continuation = next.map(|next| next.to_token(text, &key));
         Ok(QueryPage { rows, continuation })
     }
 
-    /// What jobs did to devices: nothing as long as there are no jobs.
-    fn job_rows(&self) -> impl Iterator<Item = Row> + Send + use<> {
-        std::iter::empty()
+    /// What jobs did to devices.
+    async fn job_rows(&self) -> Result<impl Iterator<Item = Row> + Send + use<>, HubError> {
+        Ok(self.hub().jobs().all().await?.into_iter().flat_map(job::rows))
     }
 
     /// Signs continuation tokens. It follows from what the hub is and is kept nowhere, so that a
     /// token outlives a restart as the records may.
-    fn continuation_key(&self) -> SymmetricKey {
+    pub(super) fn continuation_key(&self) -> SymmetricKey {
         let hub = self.hub();
         let signature = hub.policies().first().map(|policy| policy.primary.sign(hub.name()));
         let bytes = signature.and_then(|signature| signature.as_ref().try_into().ok());

@@ -3,6 +3,8 @@
 pub mod configuration;
 pub mod error;
 pub mod identity;
+pub mod job;
+pub mod method;
 pub mod module;
 pub mod query;
 pub mod statistics;
