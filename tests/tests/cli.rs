@@ -253,6 +253,9 @@ fn the_registry_is_served_on_the_command_line() {
     assert!(stats.contains('1'), "{stats}");
     let twin = service_json(&emulator, &["twin", "update", "d1", "--desired", r#"{"a":1}"#]);
     assert_eq!(twin["properties"]["desired"]["a"], 1);
+    let query = "SELECT deviceId FROM devices WHERE properties.desired.a = 1";
+    let found = service_json(&emulator, &["query", query]);
+    assert_eq!(found, serde_json::json!([{ "deviceId": "d1" }]));
     service_cli(&emulator, &["device", "delete", "d1"]);
     let mut gone = emulator.command(SERVICE_CLI);
     gone.timeout(LIMIT).args(["device", "show", "d1"]).assert().code(1);

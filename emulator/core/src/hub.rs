@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use crate::auth::policy::SharedAccessPolicy;
-use crate::auth::sas::SasToken;
+use crate::auth::sas::{SasToken, SymmetricKey};
 use crate::auth::{self, Credentials, DevicePrincipal, Refusal, ServicePrincipal};
 use crate::configuration::apply::Applying;
 use crate::configuration::{Configuration, ConfigurationId};
@@ -52,6 +52,9 @@ struct Inner {
     throttles: Option<Throttles>,
     ports: Ports,
     presences: Arc<Presences>,
+    /// Signs what clients hold between the pages of a query. Of this life of this hub only, so that
+    /// what another one signed is told from its own; the well-known keys would not do that.
+    continuation_key: SymmetricKey,
     /// Wakes the sweep over all records.
     configurations_changed: Notify,
     /// Wakes whoever starts jobs.
@@ -70,12 +73,14 @@ impl Hub {
     ) -> Self {
         let presences = Arc::new(Presences::default());
         ports.records.watch(presences.clone());
+        let continuation_key = SymmetricKey::generate(&ports.random);
         Self(Arc::new(Inner {
             name: name.into(),
             policies,
             throttles,
             ports,
             presences,
+            continuation_key,
             configurations_changed: Notify::new(),
             jobs_changed: Notify::new(),
             job_cancelled: Notify::new(),
@@ -176,6 +181,10 @@ impl Hub {
 
     pub(crate) fn records(&self) -> &dyn Records {
         &*self.0.ports.records
+    }
+
+    pub(crate) fn continuation_key(&self) -> &SymmetricKey {
+        &self.0.continuation_key
     }
 
     pub(crate) fn presences(&self) -> &Presences {

@@ -74,8 +74,12 @@ fn header<'p>(parts: &'p Parts, name: &HeaderName) -> Result<Option<&'p str>, Hu
 
 /// More than the service gives at once is cut down to that; nothing is a mistake.
 fn page_size(text: &str) -> Result<usize, HubError> {
-    match text.trim().parse::<u64>() {
-        Ok(size) if size > 0 => Ok(usize::try_from(size).unwrap_or(usize::MAX)),
+    let digits = text.trim();
+    let is_number = !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
+    match digits.parse() {
+        Ok(size) if size > 0_usize => Ok(size),
+        // Of a number, all that can go wrong is that it is too large for one.
+        Err(_) if is_number => Ok(usize::MAX),
         _ => Err(HubError::ArgumentInvalid(format!(
             "{MAX_ITEM_COUNT} is {text:?}, expected a number from 1"
         ))),

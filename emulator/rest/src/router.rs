@@ -86,10 +86,10 @@ pub type Service = BoxCloneSyncService<Request, axum::response::Response, std::c
 pub fn service(directory: &Directory) -> Service {
     let router = with_not_emulated(Router::new())
         .route("/devices", get(devices::list))
-        .route("/devices/query", post(query::post))
         .route("/devices/{id}", get(devices::get).put(devices::put).delete(devices::delete))
         // A device may have the name of an operation; then the method tells which is meant.
         .route("/devices/query", get(devices::get).put(devices::put).delete(devices::delete))
+        .route("/devices/query", post(query::post))
         .route("/devices/{id}/modules", get(modules::list))
         .route(
             "/devices/{id}/modules/{module}",

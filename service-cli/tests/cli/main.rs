@@ -9,6 +9,7 @@
 mod configure;
 mod connect;
 mod device;
+mod query;
 mod support;
 mod twin;
 

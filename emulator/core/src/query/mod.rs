@@ -1,7 +1,7 @@
 //! The query language: `SELECT … FROM devices WHERE … GROUP BY …`, and bare conditions.
 //!
 //! ```text
-//!   text ─ lexer ─> tokens ─ parser, select ─> ast ─ eval, group ─> rows ─ page ─> token
+//!   text ─ lexer ─> tokens ─ parser ─> ast ─ run (eval, group) ─> rows, and a page's token
 //! ```
 //!
 //! Everything here is pure and knows documents only through [`Subject`]: [`twin`] makes one of a
@@ -27,6 +27,7 @@
 mod ast;
 mod error;
 mod eval;
+mod expression;
 mod functions;
 mod group;
 mod lexer;
@@ -100,5 +101,7 @@ impl Condition {
     }
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

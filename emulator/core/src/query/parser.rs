@@ -1,15 +1,11 @@
-//! Tokens to a statement: recursive descent, one method per level of precedence.
-//!
-//! Recursion goes no deeper than [`limits::QUERY_DEPTH`], whatever the text.
+//! Tokens to a statement: the clauses, and what parsing expressions needs. Recursive descent, which
+//! goes no deeper than [`limits::QUERY_DEPTH`], whatever the text.
 
-use serde_json::Value;
-
-use super::ast::{Comparison, Expression, Operator, Statement};
+use super::ast::{Expression, Statement};
 use super::error::QueryError;
-use super::functions::Function;
 use super::lexer::{Brackets, Kind, Lexer, Symbol, Token};
 use super::path::{Path, Source, TwinInJobs};
-use super::select::{self, Item, Target};
+use super::select::{self, Item, RawAggregate, Target};
 use crate::limits;
 
 /// Words that are no names unless they stand in `[[…]]`.
@@ -33,32 +29,14 @@ const RESERVED: [&str; 14] = [
 /// What the service puts before a bare condition, and counts when it names a place in it.
 const BEFORE_CONDITION: &str = "SELECT * FROM devices WHERE ";
 
-const COMPARISONS: [(Symbol, Comparison); 6] = [
-    (Symbol::Equal, Comparison::Equal),
-    (Symbol::NotEqual, Comparison::NotEqual),
-    (Symbol::Less, Comparison::Less),
-    (Symbol::LessOrEqual, Comparison::LessOrEqual),
-    (Symbol::Greater, Comparison::Greater),
-    (Symbol::GreaterOrEqual, Comparison::GreaterOrEqual),
-];
-
-const TERMS: [(Symbol, Operator); 2] =
-    [(Symbol::Plus, Operator::Add), (Symbol::Minus, Operator::Subtract)];
-
-const FACTORS: [(Symbol, Operator); 3] = [
-    (Symbol::Star, Operator::Multiply),
-    (Symbol::Slash, Operator::Divide),
-    (Symbol::Percent, Operator::Remainder),
-];
-
 /// Parses a whole query.
 pub(super) fn statement(text: &str) -> Result<Statement, QueryError> {
     let mut parser = Parser::new(text, 0)?;
     parser.expect_keyword("SELECT")?;
     let top = parser.top()?;
     let items = parser.items()?;
-    parser.from_clause()?;
-    let condition = parser.where_clause()?;
+    parser.source_clause()?;
+    let condition = parser.condition_clause()?;
     let by = parser.group_clause()?;
     parser.end()?;
     let select = select::decide(&parser, items, by)?;
@@ -73,8 +51,8 @@ pub(super) fn condition(text: &str) -> Result<(Source, Option<Expression>), Quer
     }
     let mut parser = Parser::new(text, BEFORE_CONDITION.len())?;
     if parser.at_keyword("FROM") {
-        parser.from_clause()?;
-        let condition = parser.where_clause()?;
+        parser.source_clause()?;
+        let condition = parser.condition_clause()?;
         parser.end()?;
         return Ok((parser.source, condition));
     }
@@ -97,6 +75,18 @@ pub(super) struct Parser<'a> {
 pub(super) struct RawPath {
     segments: Vec<String>,
     start: usize,
+}
+
+impl RawPath {
+    /// As it was written, but for brackets.
+    pub(super) fn name(&self) -> String {
+        self.segments.join(".")
+    }
+
+    /// Where it stands.
+    pub(super) fn start(&self) -> usize {
+        self.start
+    }
 }
 
 /// What `GROUP BY` names, and where it stands.
@@ -171,12 +161,12 @@ impl<'a> Parser<'a> {
             _ => return Err(self.unexpected("AS, a comma or FROM")),
         };
         self.advance()?;
-        let target = match name.as_str() {
-            "count" => Target::Count,
-            "sum" => Target::Sum(self.path()?),
-            "avg" => Target::Average(self.path()?),
-            "min" => Target::Least(self.path()?),
-            "max" => Target::Greatest(self.path()?),
+        let aggregate = match name.as_str() {
+            "count" => RawAggregate::Count,
+            "sum" => RawAggregate::Sum(self.path()?),
+            "avg" => RawAggregate::Average(self.path()?),
+            "min" => RawAggregate::Least(self.path()?),
+            "max" => RawAggregate::Greatest(self.path()?),
             _ => {
                 let problem = format!(
                     "Function '{name}' is no aggregate, expected COUNT, SUM, AVG, MIN or MAX"
@@ -185,15 +175,15 @@ impl<'a> Parser<'a> {
             }
         };
         self.expect(Symbol::Close, "')'")?;
-        Ok(target)
+        Ok(Target::Aggregate(aggregate))
     }
 
     /// `FROM devices`, with another name for it or not.
-    fn from_clause(&mut self) -> Result<(), QueryError> {
+    fn source_clause(&mut self) -> Result<(), QueryError> {
         self.expect_keyword("FROM")?;
         let start = self.token.start;
         let path = self.path()?;
-        let written = path.segments.join(".");
+        let written = path.name();
         let sources = [Source::Devices, Source::Modules, Source::Jobs];
         let found = sources.into_iter().find(|one| one.name().eq_ignore_ascii_case(&written));
         self.source = found.ok_or_else(|| {
@@ -209,7 +199,7 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    fn where_clause(&mut self) -> Result<Option<Expression>, QueryError> {
+    fn condition_clause(&mut self) -> Result<Option<Expression>, QueryError> {
         if self.take_keyword("WHERE")? { self.expression().map(Some) } else { Ok(None) }
     }
 
@@ -233,205 +223,13 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// `a OR b`
-    fn expression(&mut self) -> Result<Expression, QueryError> {
-        self.chain("OR", Self::conjunction, Expression::Any)
-    }
-
-    /// `a AND b`
-    fn conjunction(&mut self) -> Result<Expression, QueryError> {
-        self.chain("AND", Self::negation, Expression::All)
-    }
-
-    fn chain(
-        &mut self,
-        keyword: &str,
-        operand: impl Fn(&mut Self) -> Result<Expression, QueryError>,
-        whole: impl Fn(Vec<Expression>) -> Expression,
-    ) -> Result<Expression, QueryError> {
-        let first = operand(self)?;
-        if !self.at_keyword(keyword) {
-            return Ok(first);
-        }
-        let mut operands = vec![first];
-        while self.take_keyword(keyword)? {
-            operands.push(operand(self)?);
-        }
-        Ok(whole(operands))
-    }
-
-    /// `NOT a`
-    fn negation(&mut self) -> Result<Expression, QueryError> {
-        if self.take_keyword("NOT")? {
-            let operand = self.nested(Self::negation)?;
-            return Ok(Expression::Not(Box::new(operand)));
-        }
-        self.comparison()
-    }
-
-    /// `a = b`, `a IN […]`
-    fn comparison(&mut self) -> Result<Expression, QueryError> {
-        let value = self.sum()?;
-        if let Some(comparison) = self.take_one(&COMPARISONS)? {
-            let other = self.sum()?;
-            return Ok(Expression::Compare(comparison, Box::new((value, other))));
-        }
-        let negated = self.at_keyword("NIN");
-        if negated || self.at_keyword("IN") {
-            // Brackets that follow are those of an array.
-            self.token = self.lexer.next(Brackets::Array)?;
-            let constants = self.array()?.into_iter().collect();
-            return Ok(Expression::In { value: Box::new(value), constants, negated });
-        }
-        Ok(value)
-    }
-
-    /// `a + b`
-    fn sum(&mut self) -> Result<Expression, QueryError> {
-        self.arithmetic(&TERMS, Self::product)
-    }
-
-    /// `a * b`
-    fn product(&mut self) -> Result<Expression, QueryError> {
-        self.arithmetic(&FACTORS, Self::signed)
-    }
-
-    fn arithmetic(
-        &mut self,
-        operators: &[(Symbol, Operator)],
-        operand: impl Fn(&mut Self) -> Result<Expression, QueryError>,
-    ) -> Result<Expression, QueryError> {
-        let first = operand(self)?;
-        let mut rest = Vec::new();
-        while let Some(operator) = self.take_one(operators)? {
-            rest.push((operator, operand(self)?));
-        }
-        if rest.is_empty() {
-            return Ok(first);
-        }
-        Ok(Expression::Arithmetic(Box::new(first), rest))
-    }
-
-    /// `-a`
-    fn signed(&mut self) -> Result<Expression, QueryError> {
-        if self.take(Symbol::Minus)? {
-            let operand = self.nested(Self::signed)?;
-            return Ok(Expression::Negative(Box::new(operand)));
-        }
-        self.operand()
-    }
-
-    /// A constant, a name, a call, or anything in parentheses.
-    fn operand(&mut self) -> Result<Expression, QueryError> {
-        match &self.token.kind {
-            Kind::Symbol(Symbol::Open) => {
-                self.advance()?;
-                let inner = self.nested(Self::expression)?;
-                self.expect(Symbol::Close, "')'")?;
-                Ok(inner)
-            }
-            Kind::Word(word) if word.eq_ignore_ascii_case("undefined") => {
-                self.advance()?;
-                Ok(Expression::Undefined)
-            }
-            Kind::Word(word) if !is_reserved(word) => self.path_or_call(),
-            Kind::Name(_) => self.path_or_call(),
-            _ => self.constant().map(Expression::Constant),
-        }
-    }
-
-    fn path_or_call(&mut self) -> Result<Expression, QueryError> {
-        let path = self.path()?;
-        if !self.at(Symbol::Open) {
-            return Ok(Expression::Path(self.resolve(&path)?));
-        }
-        let name = path.segments.join(".");
-        let Some((function, arity)) = Function::find(&name) else {
-            return Err(self.error(path.start, format!("Unknown function '{name}'")));
-        };
-        self.advance()?;
-        let arguments = self.nested(Self::arguments)?;
-        if !arity.contains(&arguments.len()) {
-            let count = arguments.len();
-            let (least, most) = (arity.start(), arity.end());
-            let problem =
-                format!("Function '{name}' has {count} arguments, expected {least} to {most}");
-            return Err(self.error(path.start, problem));
-        }
-        Ok(Expression::Call(function, arguments))
-    }
-
-    /// What a function is called with, up to the parenthesis.
-    fn arguments(&mut self) -> Result<Vec<Expression>, QueryError> {
-        let mut arguments = Vec::new();
-        if !self.at(Symbol::Close) {
-            arguments.push(self.expression()?);
-            while self.take(Symbol::Comma)? {
-                arguments.push(self.expression()?);
-            }
-        }
-        self.expect(Symbol::Close, "')'")?;
-        Ok(arguments)
-    }
-
-    /// A value that stands in the text.
-    fn constant(&mut self) -> Result<Value, QueryError> {
-        let value = match &self.token.kind {
-            Kind::Number(number) => Value::Number(number.clone()),
-            Kind::Text(text) => Value::String(text.clone()),
-            Kind::Word(word) => match word.to_ascii_lowercase().as_str() {
-                "true" => Value::Bool(true),
-                "false" => Value::Bool(false),
-                "null" => Value::Null,
-                _ => return Err(self.unexpected("a value")),
-            },
-            Kind::Symbol(Symbol::Minus) => return self.negative_constant(),
-            Kind::Symbol(Symbol::OpenBracket) => return self.array().map(Value::Array),
-            _ => return Err(self.unexpected("a value")),
-        };
-        self.advance()?;
-        Ok(value)
-    }
-
-    fn negative_constant(&mut self) -> Result<Value, QueryError> {
-        self.advance()?;
-        let Kind::Number(number) = &self.token.kind else {
-            return Err(self.unexpected("a number"));
-        };
-        let negative = number.as_f64().and_then(|number| super::value::number(-number));
-        let Some(negative) = negative else { return Err(self.unexpected("a number")) };
-        self.advance()?;
-        Ok(Value::Number(negative))
-    }
-
-    /// `[a, b]`
-    fn array(&mut self) -> Result<Vec<Value>, QueryError> {
-        if !self.at(Symbol::OpenBracket) {
-            return Err(self.unexpected("'['"));
-        }
-        self.nested(|parser| {
-            parser.token = parser.lexer.next(Brackets::Array)?;
-            let mut items = Vec::new();
-            while !parser.at(Symbol::CloseBracket) {
-                items.push(parser.constant()?);
-                if parser.at(Symbol::Comma) {
-                    parser.token = parser.lexer.next(Brackets::Array)?;
-                } else if !parser.at(Symbol::CloseBracket) {
-                    return Err(parser.unexpected("',' or ']'"));
-                }
-            }
-            parser.advance()?;
-            Ok(items)
-        })
-    }
-
     fn bound_path(&mut self) -> Result<Path, QueryError> {
         let path = self.path()?;
         self.resolve(&path)
     }
 
     /// `a.b.[[c d]]`
-    fn path(&mut self) -> Result<RawPath, QueryError> {
+    pub(super) fn path(&mut self) -> Result<RawPath, QueryError> {
         let start = self.token.start;
         let mut segments = vec![self.name()?];
         while self.take(Symbol::Dot)? {
@@ -451,7 +249,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Goes one level down, if there is one.
-    fn nested<T>(
+    pub(super) fn nested<T>(
         &mut self,
         inner: impl FnOnce(&mut Self) -> Result<T, QueryError>,
     ) -> Result<T, QueryError> {
@@ -465,16 +263,26 @@ impl<'a> Parser<'a> {
         result
     }
 
-    fn advance(&mut self) -> Result<(), QueryError> {
-        self.token = self.lexer.next(Brackets::Name)?;
+    /// What stands here.
+    pub(super) fn kind(&self) -> &Kind<'a> {
+        &self.token.kind
+    }
+
+    pub(super) fn advance(&mut self) -> Result<(), QueryError> {
+        self.advance_to(Brackets::Name)
+    }
+
+    /// Reads the next token, in which `[[` begins what `brackets` says.
+    pub(super) fn advance_to(&mut self, brackets: Brackets) -> Result<(), QueryError> {
+        self.token = self.lexer.next(brackets)?;
         Ok(())
     }
 
-    fn at(&self, symbol: Symbol) -> bool {
+    pub(super) fn at(&self, symbol: Symbol) -> bool {
         self.token.kind == Kind::Symbol(symbol)
     }
 
-    fn take(&mut self, symbol: Symbol) -> Result<bool, QueryError> {
+    pub(super) fn take(&mut self, symbol: Symbol) -> Result<bool, QueryError> {
         let found = self.at(symbol);
         if found {
             self.advance()?;
@@ -482,7 +290,10 @@ impl<'a> Parser<'a> {
         Ok(found)
     }
 
-    fn take_one<T: Copy>(&mut self, symbols: &[(Symbol, T)]) -> Result<Option<T>, QueryError> {
+    pub(super) fn take_one<T: Copy>(
+        &mut self,
+        symbols: &[(Symbol, T)],
+    ) -> Result<Option<T>, QueryError> {
         let found = symbols.iter().find(|(symbol, _)| self.at(*symbol));
         if found.is_some() {
             self.advance()?;
@@ -490,15 +301,15 @@ impl<'a> Parser<'a> {
         Ok(found.map(|(_, meaning)| *meaning))
     }
 
-    fn expect(&mut self, symbol: Symbol, name: &str) -> Result<(), QueryError> {
+    pub(super) fn expect(&mut self, symbol: Symbol, name: &str) -> Result<(), QueryError> {
         if self.take(symbol)? { Ok(()) } else { Err(self.unexpected(name)) }
     }
 
-    fn at_keyword(&self, keyword: &str) -> bool {
+    pub(super) fn at_keyword(&self, keyword: &str) -> bool {
         matches!(self.token.kind, Kind::Word(word) if word.eq_ignore_ascii_case(keyword))
     }
 
-    fn take_keyword(&mut self, keyword: &str) -> Result<bool, QueryError> {
+    pub(super) fn take_keyword(&mut self, keyword: &str) -> Result<bool, QueryError> {
         let found = self.at_keyword(keyword);
         if found {
             self.advance()?;
@@ -511,7 +322,7 @@ impl<'a> Parser<'a> {
     }
 
     /// The service's own words, and what could have stood there.
-    fn unexpected(&self, expected: &str) -> QueryError {
+    pub(super) fn unexpected(&self, expected: &str) -> QueryError {
         let found = match self.token.kind {
             Kind::End => "Unexpected end of query".to_owned(),
             _ => format!("Unexpected character at input '{}'", self.lexer.written(&self.token)),
@@ -520,7 +331,7 @@ impl<'a> Parser<'a> {
     }
 }
 
-fn is_reserved(word: &str) -> bool {
+pub(super) fn is_reserved(word: &str) -> bool {
     RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(word))
 }
 

@@ -3,7 +3,7 @@
 use super::ast::{Aggregate, Column, Select};
 use super::error::QueryError;
 use super::parser::{GroupBy, Parser, RawPath};
-use super::path::Source;
+use super::path::{Path, Source};
 
 /// Something between `SELECT` and `FROM`.
 pub(super) struct Item {
@@ -16,6 +16,10 @@ pub(super) struct Item {
 /// What an item asks for, while the source of the names is not known yet.
 pub(super) enum Target {
     Path(RawPath),
+    Aggregate(RawAggregate),
+}
+
+pub(super) enum RawAggregate {
     Count,
     Sum(RawPath),
     Average(RawPath),
@@ -41,36 +45,46 @@ pub(super) fn decide(
         return members(parser, items).map(Select::Members);
     }
     let by = by.map(|by| by.paths).unwrap_or_default();
+    let columns = columns(parser, items, &by)?;
+    Ok(Select::Groups { by, columns })
+}
+
+fn columns(
+    parser: &Parser<'_>,
+    items: Vec<Item>,
+    by: &[Path],
+) -> Result<Vec<(String, Column)>, QueryError> {
     let mut unnamed = 0;
     let mut columns = Vec::new();
-    for item in items {
-        let name = match (item.alias, &item.target) {
-            (Some(alias), _) => alias,
-            (None, Target::Path(path)) => parser.resolve(path)?.name().into_owned(),
-            (None, _) => {
-                unnamed += 1;
-                format!("${unnamed}")
-            }
-        };
-        let column = match item.target {
+    for Item { target, alias, start } in items {
+        let (name, column) = match target {
             Target::Path(path) => {
                 let path = parser.resolve(&path)?;
                 let key = by.iter().position(|key| *key == path).ok_or_else(|| {
-                    parser.error(item.start, format!("'{}' is not in GROUP BY", path.name()))
+                    parser.error(start, format!("'{}' is not in GROUP BY", path.name()))
                 })?;
-                Column::Key(key)
+                (path.name().into_owned(), Column::Key(key))
             }
-            Target::Count => Column::Aggregate(Aggregate::Count),
-            Target::Sum(path) => Column::Aggregate(Aggregate::Sum(parser.resolve(&path)?)),
-            Target::Average(path) => Column::Aggregate(Aggregate::Average(parser.resolve(&path)?)),
-            Target::Least(path) => Column::Aggregate(Aggregate::Least(parser.resolve(&path)?)),
-            Target::Greatest(path) => {
-                Column::Aggregate(Aggregate::Greatest(parser.resolve(&path)?))
+            Target::Aggregate(target) => {
+                // As in the language's origin; those that have names do not count.
+                unnamed += usize::from(alias.is_none());
+                (format!("${unnamed}"), Column::Aggregate(aggregate(parser, target)?))
             }
         };
-        columns.push((name, column));
+        columns.push((alias.unwrap_or(name), column));
     }
-    Ok(Select::Groups { by, columns })
+    Ok(columns)
+}
+
+fn aggregate(parser: &Parser<'_>, raw: RawAggregate) -> Result<Aggregate, QueryError> {
+    let path = |path: &RawPath| parser.resolve(path);
+    Ok(match raw {
+        RawAggregate::Count => Aggregate::Count,
+        RawAggregate::Sum(of) => Aggregate::Sum(path(&of)?),
+        RawAggregate::Average(of) => Aggregate::Average(path(&of)?),
+        RawAggregate::Least(of) => Aggregate::Least(path(&of)?),
+        RawAggregate::Greatest(of) => Aggregate::Greatest(path(&of)?),
+    })
 }
 
 /// Not every source offers everything.
@@ -91,10 +105,7 @@ fn check_source(
     }
 }
 
-fn members(
-    parser: &Parser<'_>,
-    items: Vec<Item>,
-) -> Result<Vec<(String, super::path::Path)>, QueryError> {
+fn members(parser: &Parser<'_>, items: Vec<Item>) -> Result<Vec<(String, Path)>, QueryError> {
     let mut members = Vec::new();
     for item in items {
         // Whoever calls has looked: there are no aggregates.

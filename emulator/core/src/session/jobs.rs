@@ -99,10 +99,10 @@ impl ServiceSession {
     ) -> Result<JobPage, HubError> {
         self.require(AccessRight::ServiceConnect)?;
         let text = filter.to_text();
-        let key = self.continuation_key();
+        let key = self.hub().continuation_key();
         let from = match continuation {
             None => Position::default(),
-            Some(token) => Position::from_token(token, &text, &key)?,
+            Some(token) => Position::from_token(token, &text, key)?,
         };
         let mut found = self.hub().jobs().all().await?;
         found.retain(|job| filter.allows(job));
@@ -121,7 +121,7 @@ impl ServiceSession {
         found.retain(|job| {
             names.iter().any(|name| name.get("jobId") == Some(&job.id.as_str().into()))
         });
-        let continuation = page.next.map(|next| next.to_token(&text, &key));
+        let continuation = page.next.map(|next| next.to_token(&text, key));
         Ok(JobPage { jobs: found, continuation })
     }
 }

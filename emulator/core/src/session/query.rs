@@ -7,7 +7,6 @@ use serde_json::{Map, Value};
 
 use super::service::{ServiceSession, TwinView};
 use crate::auth::policy::AccessRight;
-use crate::auth::sas::SymmetricKey;
 use crate::error::HubError;
 use crate::job;
 use crate::limits;
@@ -52,10 +51,10 @@ impl ServiceSession {
         self.require(AccessRight::RegistryRead)
             .or_else(|_| self.require(AccessRight::ServiceConnect))?;
         let query = Query::parse(text)?;
-        let key = self.continuation_key();
+        let key = self.hub().continuation_key();
         let from = match continuation {
             None => Position::default(),
-            Some(token) => Position::from_token(token, text, &key)?,
+            Some(token) => Position::from_token(token, text, key)?,
         };
         let size = size.clamp(1, limits::QUERY_PAGE);
         let connections = self.hub().presences();
@@ -73,23 +72,13 @@ impl ServiceSession {
             }
             Source::Jobs => of_jobs(run(&query, from, size, self.job_rows().await?).await),
         };
-        let continuation = next.map(|next| next.to_token(text, &key));
+        let continuation = next.map(|next| next.to_token(text, key));
         Ok(QueryPage { rows, continuation })
     }
 
     /// What jobs did to devices.
     async fn job_rows(&self) -> Result<impl Iterator<Item = Row> + Send + use<>, HubError> {
         Ok(self.hub().jobs().all().await?.into_iter().flat_map(job::rows))
-    }
-
-    /// Signs continuation tokens. It follows from what the hub is and is kept nowhere, so that a
-    /// token outlives a restart as the records may.
-    pub(super) fn continuation_key(&self) -> SymmetricKey {
-        let hub = self.hub();
-        let signature = hub.policies().first().map(|policy| policy.primary.sign(hub.name()));
-        let bytes = signature.and_then(|signature| signature.as_ref().try_into().ok());
-        // Without policies there is nobody who could ask.
-        SymmetricKey::from_bytes(bytes.unwrap_or_default())
     }
 }
 
