@@ -71,7 +71,7 @@ pub enum HubError {
     Conflict(IdentityId),
     /// The identity has another version than the caller demands.
     #[error(
-        "Precondition failed: Device version did not match, existing etag:{existing} expected etag:{expected}"
+        "Precondition failed: Device version did not match, existingVersion:{existing} newVersion:{expected}", existing = .existing.decoded(), expected = .expected.decoded()
     )]
     DeviceVersionMismatch {
         /// What it has.

@@ -148,6 +148,14 @@ impl ETag {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The version that an identity's tag stands for; the tag itself if it stands for none.
+    pub(crate) fn decoded(&self) -> String {
+        let bytes = STANDARD.decode(&self.0).ok();
+        let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+        text.filter(|text| text.bytes().all(|digit| digit.is_ascii_digit()))
+            .unwrap_or_else(|| self.0.clone())
+    }
 }
 
 impl fmt::Display for ETag {
@@ -204,6 +212,8 @@ mod tests {
         assert_eq!(ETag::of_twin(1).as_str(), "AAAAAAAAAAE=");
         assert_eq!(ETag::of_twin(300).as_str(), "AAAAAAAAASw=");
         assert_eq!(ETag::of_identity(957_482_804).as_str(), "OTU3NDgyODA0");
+        assert_eq!(ETag::of_identity(957_482_804).decoded(), "957482804");
+        assert_eq!(ETag::new("nonsense").decoded(), "nonsense");
     }
 
     #[test]

@@ -194,6 +194,14 @@ mod tests {
     }
 
     #[test]
+    fn a_body_that_is_kept_keeps_nothing_else() {
+        let read = Bytes::from(vec![b'x'; 4096]);
+        let message = message("", &read.slice(..1), false);
+        assert_eq!(message.body, "x");
+        assert!(message.body.is_unique());
+    }
+
+    #[test]
     fn illegal_packets_are_violations() {
         let table = [
             (

@@ -3,14 +3,16 @@
 use axum::extract::FromRequestParts;
 use axum::http::header::{AUTHORIZATION, HOST};
 use axum::http::request::Parts;
-use iothub_core::auth::Refusal;
 use iothub_core::auth::sas::SasToken;
+use iothub_core::auth::{Refusal, ServicePrincipal};
 use iothub_core::directory::Directory;
 use iothub_core::error::HubError;
+use iothub_core::hub::Hub;
 use iothub_core::session::ServiceSession;
 use percent_encoding::percent_decode_str;
 
 use crate::error::Failure;
+use crate::throttle;
 
 /// A back end that proved who it is.
 pub(crate) struct Service(pub(crate) ServiceSession);
@@ -22,11 +24,18 @@ impl FromRequestParts<Directory> for Service {
         parts: &mut Parts,
         directory: &Directory,
     ) -> Result<Self, Self::Rejection> {
-        authenticate(parts, directory).map(Self).map_err(|why| Failure(HubError::Unauthorized(why)))
+        let unauthorized = |why| Failure(HubError::Unauthorized(why));
+        let (hub, principal) = authenticate(parts, directory).map_err(unauthorized)?;
+        // Strangers do not use up what the tier allows.
+        throttle::admit(hub, parts).await?;
+        Ok(Self(hub.service(principal)))
     }
 }
 
-fn authenticate(parts: &Parts, directory: &Directory) -> Result<ServiceSession, Refusal> {
+fn authenticate<'a>(
+    parts: &Parts,
+    directory: &'a Directory,
+) -> Result<(&'a Hub, ServicePrincipal), Refusal> {
     let text = parts
         .headers
         .get(AUTHORIZATION)
@@ -39,8 +48,7 @@ fn authenticate(parts: &Parts, directory: &Directory) -> Result<ServiceSession, 
     let path: Vec<String> =
         parts.uri.path().split('/').filter(|part| !part.is_empty()).map(decode).collect();
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
-    let principal = hub.authenticate_service(&path, &token)?;
-    Ok(hub.service(principal))
+    Ok((hub, hub.authenticate_service(&path, &token)?))
 }
 
 fn decode(segment: &str) -> String {

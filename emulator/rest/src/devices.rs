@@ -28,7 +28,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Top {
             Ok(Ok(top)) if (1..=limits::DEVICE_LIST).contains(&top) => Ok(Self(top)),
             // "Any value outside the range of 1-1000 is considered to be 1000", says the API.
             Ok(_) => Ok(Self(limits::DEVICE_LIST)),
-            Err(_) => Err(Failure(HubError::DeviceInvalidResultCount(text.to_owned()))),
+            Err(_) => Err(Failure(HubError::DeviceInvalidResultCount(text.into_owned()))),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What operations take from a request.
 
+use std::borrow::Cow;
+
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;
 use bytes::{Bytes, BytesMut};
@@ -10,6 +12,7 @@ use iothub_core::limits;
 use iothub_core::twin::Document;
 use iothub_wire::api_version::ApiVersion;
 use iothub_wire::json;
+use percent_encoding::percent_decode_str;
 use tokio::time::timeout;
 
 use crate::error::Failure;
@@ -74,9 +77,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Version {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         let text = query_field(parts, "api-version").unwrap_or_default();
-        ApiVersion::parse(text)
+        ApiVersion::parse(&text)
             .map(Self)
-            .ok_or_else(|| Failure(HubError::InvalidProtocolVersion(text.to_owned())))
+            .ok_or_else(|| Failure(HubError::InvalidProtocolVersion(text.into_owned())))
     }
 }
 
@@ -126,8 +129,9 @@ async fn next(body: &mut axum::body::Body) -> Result<Option<Bytes>, HubError> {
     Ok(None)
 }
 
-/// A field of the query, as it stands there: the ones that are asked for hold nothing to decode.
-pub(crate) fn query_field<'a>(parts: &'a Parts, name: &str) -> Option<&'a str> {
+/// A field of the query.
+pub(crate) fn query_field<'a>(parts: &'a Parts, name: &str) -> Option<Cow<'a, str>> {
     let pairs = parts.uri.query()?.split('&').filter_map(|pair| pair.split_once('='));
-    pairs.into_iter().find_map(|(key, value)| key.eq_ignore_ascii_case(name).then_some(value))
+    let found = pairs.into_iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+    found.map(|(_, value)| percent_decode_str(value).decode_utf8_lossy())
 }

@@ -11,7 +11,6 @@ use tower::Layer;
 use tower::util::BoxCloneSyncService;
 
 use crate::error::{Failure, finish};
-use crate::throttle::throttle;
 use crate::{devices, methods, modules, path, statistics, twins, unread};
 
 /// What the service offers and the emulator serves; `docs/compat.md` lists the same.
@@ -92,7 +91,6 @@ pub fn service(directory: &Directory) -> Service {
         .route("/twins/{id}/modules/{module}/methods", post(methods::invoke))
         .route("/statistics/devices", get(statistics::devices))
         .route("/statistics/service", get(statistics::service))
-        .route_layer(from_fn_with_state(directory.clone(), throttle))
         .fallback(unknown)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(directory.clone(), finish))

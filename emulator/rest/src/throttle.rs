@@ -1,32 +1,20 @@
 //! Which of the hub's throttles an operation counts for.
 
-use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{CONTENT_LENGTH, HOST};
+use axum::extract::MatchedPath;
+use axum::http::header::CONTENT_LENGTH;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
-use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
-use iothub_core::directory::Directory;
+use iothub_core::error::HubError;
+use iothub_core::hub::Hub;
 use iothub_core::throttle::Operation;
 
-use crate::error::Failure;
-
 /// Holds a request back, or refuses it, as the hub's throttles demand.
-pub(crate) async fn throttle(
-    State(directory): State<Directory>,
-    path: MatchedPath,
-    request: Request,
-    next: Next,
-) -> Response {
-    let headers = request.headers();
-    let operation = operation(request.method(), path.as_str(), content_length(headers));
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    // An unknown host is refused with its credential.
-    if let (Some(operation), Ok(hub)) = (operation, directory.find(host))
-        && let Err(error) = hub.admit(operation).await
-    {
-        return Failure(error).into_response();
+pub(crate) async fn admit(hub: &Hub, parts: &Parts) -> Result<(), HubError> {
+    let Some(path) = parts.extensions.get::<MatchedPath>() else { return Ok(()) };
+    match operation(&parts.method, path.as_str(), content_length(&parts.headers)) {
+        Some(operation) => hub.admit(operation).await,
+        None => Ok(()),
     }
-    next.run(request).await
 }
 
 fn content_length(headers: &HeaderMap) -> usize {

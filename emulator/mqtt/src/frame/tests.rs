@@ -48,15 +48,6 @@ fn a_connect_is_read() {
 }
 
 #[test]
-fn a_payload_that_is_kept_keeps_nothing_else() {
-    let publish = b"\x30\x04\0\x01tx";
-    let mut input = BytesMut::from(&publish.repeat(2)[..]);
-    let Ok(Some(Packet::Publish(read))) = read(&mut input, MAX) else { panic!("no publish") };
-    assert_eq!(read.payload, "x");
-    assert!(read.payload.is_unique());
-}
-
-#[test]
 fn other_versions_are_told_apart() {
     let table = [
         (connect(b"MQTT", 5, 2, &[b"d"]), Ok(Some(Packet::UnsupportedVersion(5)))),
