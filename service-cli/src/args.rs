@@ -9,14 +9,15 @@ use clap_complete::Shell;
 
 use crate::commands::configure::ConfigureArgs;
 use crate::commands::device::DeviceCommand;
+use crate::commands::method::MethodCommand;
 use crate::commands::query::QueryArgs;
 use crate::commands::twin::TwinCommand;
 
 const EXIT_CODES: &str = "\
 Exit codes:
   0  yes: done, or shown
-  1  no: there is no such device (show, connection-string, watch), or the device did not agree
-     in time (configure)
+  1  no: there is no such device (show, connection-string, watch), the device did not agree in
+     time (configure), or it answered with another status than 2xx (method invoke)
   2  error: wrong arguments, no hub, refused by the service
 
 The hub is the one that --connection-string or IOTHUB_CONNECTION_STRING names; without either it
@@ -72,6 +73,9 @@ pub(crate) enum Command {
     /// Device twins: tags, desired and reported properties
     #[command(subcommand)]
     Twin(TwinCommand),
+    /// Direct methods of devices and modules
+    #[command(subcommand)]
+    Method(MethodCommand),
     /// Ask a device for a configuration and wait until it reports the same
     Configure(ConfigureArgs),
     /// Ask the service's query language: SELECT … FROM devices WHERE …

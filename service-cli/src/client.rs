@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use iothub_core::ids::{DeviceId, Precondition};
+use iothub_core::ids::{DeviceId, ModuleId, Precondition};
 use iothub_wire::connection_string::{Host, ServiceConnectionString, encode};
 use serde_json::Value;
 use tokio_rustls::rustls;
@@ -24,6 +24,8 @@ const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
 /// The longest answer: a thousand identities take about one megabyte.
 const ANSWER_BYTES: u64 = 16 * 1024 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How much longer than the service a caller of a method waits, as Microsoft's clients do.
+const METHOD_MARGIN: Duration = Duration::from_secs(15);
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How a client connects.
@@ -167,6 +169,25 @@ impl Client {
         precondition: &Precondition,
     ) -> Result<Twin, Error> {
         self.twin(&self.write(Method::PUT, &twin_path(device), twin, precondition)?)
+    }
+
+    /// Calls a direct method of a device, or of one of its modules, and waits for the answer:
+    /// `{"status":…,"payload":…}`. `longest` is what the body asks the service to wait at most.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the service or the network says.
+    pub fn invoke_method(
+        &self,
+        device: &DeviceId,
+        module: Option<&ModuleId>,
+        body: &Value,
+        longest: Duration,
+    ) -> Result<Value, Error> {
+        let module = module.map(|module| format!("/modules/{}", encode(module.as_str())));
+        let path = format!("{}{}/methods", twin_path(device), module.unwrap_or_default());
+        let patient = Self { timeout: self.timeout.max(longest + METHOD_MARGIN), ..self.clone() };
+        patient.json(&patient.write(Method::POST, &path, body, &Precondition::None)?)
     }
 
     /// How many devices there are: `totalDeviceCount`, `enabledDeviceCount`,

@@ -23,6 +23,7 @@ use super::tls;
 use super::topic::{self, Downlink};
 use crate::document::Properties;
 use crate::error::Error;
+use crate::methods::{Answer, Call};
 use crate::options::Identity;
 use crate::telemetry::Message;
 
@@ -48,6 +49,8 @@ pub(crate) enum Incoming {
     TwinAnswer { rid: String, status: u16, version: Option<u64>, body: Vec<u8> },
     /// A change of desired properties.
     DesiredChange { topic: String, body: Vec<u8> },
+    /// A call of a direct method.
+    MethodCall { call: Call, body: Vec<u8> },
     /// A message on a topic that the device knows nothing of.
     Unknown { topic: String },
     /// The next telemetry message went out under this packet id.
@@ -123,7 +126,7 @@ impl Route<'_> {
         event_loop: &mut EventLoop,
         sender: &mpsc::Sender<Incoming>,
     ) -> Result<(), Error> {
-        let filters = [topic::TWIN_ANSWERS, topic::DESIRED_CHANGES]
+        let filters = [topic::TWIN_ANSWERS, topic::DESIRED_CHANGES, topic::METHODS]
             .map(|filter| SubscribeFilter::new(filter.to_owned(), QoS::AtMostOnce));
         let refused = || Error::Subscription { endpoint: self.endpoint() };
         client.try_subscribe_many(filters).map_err(|_| refused())?;
@@ -197,6 +200,12 @@ impl Link {
         self.publish(topic::report(rid), QoS::AtMostOnce, body)
     }
 
+    /// Answers a direct method.
+    pub(crate) fn answer(&self, answer: &Answer) -> Result<(), Full> {
+        let topic = topic::method_answer(&answer.call.rid, answer.status);
+        self.publish(topic, QoS::AtMostOnce, answer.payload.to_string().into_bytes())
+    }
+
     /// Sends telemetry. [`Incoming::Sent`] and [`Incoming::Acknowledged`] follow.
     pub(crate) fn send(&self, identity: &Identity, message: &Message) -> Result<(), Full> {
         let body = serde_json::to_vec(&message.body).unwrap_or_default();
@@ -253,11 +262,15 @@ fn interpret(event: Event) -> Option<Incoming> {
                 Some(Downlink::DesiredChange) => {
                     Incoming::DesiredChange { topic: publish.topic, body }
                 }
+                Some(Downlink::MethodCall { name, rid }) => {
+                    let call = Call { rid: rid.to_owned(), name: name.to_owned() };
+                    Incoming::MethodCall { call, body }
+                }
                 None => Incoming::Unknown { topic: publish.topic },
             })
         }
         Event::Incoming(Packet::PubAck(ack)) => Some(Incoming::Acknowledged { packet: ack.pkid }),
-        // Packet id 0 is a twin request, which has none.
+        // Packet id 0 is a twin request or the answer to a method, which have none.
         Event::Outgoing(Outgoing::Publish(packet)) if packet != 0 => {
             Some(Incoming::Sent { packet })
         }

@@ -9,6 +9,9 @@ pub(super) const TWIN_ANSWERS: &str = "$iothub/twin/res/#";
 /// Changes of desired properties.
 pub(super) const DESIRED_CHANGES: &str = "$iothub/twin/PATCH/properties/desired/#";
 
+/// Direct methods.
+pub(super) const METHODS: &str = "$iothub/methods/POST/#";
+
 const API_VERSION: &str = "2021-04-12";
 const CLIENT: &str = concat!("device-sim/", env!("CARGO_PKG_VERSION"));
 
@@ -19,12 +22,18 @@ pub(super) enum Downlink<'a> {
     TwinAnswer { rid: &'a str, status: u16, version: Option<u64> },
     /// `$iothub/twin/PATCH/properties/desired/?$version={version}`; the body has the version too.
     DesiredChange,
+    /// `$iothub/methods/POST/{name}/?$rid={rid}`; the answer repeats what stands after `$rid=`.
+    MethodCall { name: &'a str, rid: &'a str },
 }
 
 impl<'a> Downlink<'a> {
     pub(super) fn parse(topic: &'a str) -> Option<Self> {
         if topic.starts_with("$iothub/twin/PATCH/properties/desired/") {
             return Some(Self::DesiredChange);
+        }
+        if let Some(call) = topic.strip_prefix("$iothub/methods/POST/") {
+            let (name, rid) = call.rsplit_once("/?$rid=")?;
+            return Some(Self::MethodCall { name, rid });
         }
         let (status, query) = topic.strip_prefix("$iothub/twin/res/")?.split_once("/?")?;
         let field =
@@ -43,6 +52,10 @@ pub(super) fn get_twin(rid: u64) -> String {
 
 pub(super) fn report(rid: u64) -> String {
     format!("$iothub/twin/PATCH/properties/reported/?$rid={rid}")
+}
+
+pub(super) fn method_answer(rid: &str, status: i32) -> String {
+    format!("$iothub/methods/res/{status}/?$rid={rid}")
 }
 
 /// The topic of a telemetry message in JSON, with its property bag: the system properties for
@@ -147,7 +160,15 @@ mod tests {
             ("$iothub/twin/res/ok/?$rid=1", None),
             ("$iothub/twin/res/200/", None),
             ("$iothub/twin/res/200/?$version=1", None),
-            ("$iothub/methods/POST/reboot/?$rid=1", None),
+            (
+                "$iothub/methods/POST/reboot/?$rid=1",
+                Some(Downlink::MethodCall { name: "reboot", rid: "1" }),
+            ),
+            (
+                "$iothub/methods/POST/a/b/?$rid=1&x=2",
+                Some(Downlink::MethodCall { name: "a/b", rid: "1&x=2" }),
+            ),
+            ("$iothub/methods/POST/reboot", None),
             ("", None),
         ];
         for (topic, expected) in table {

@@ -4,6 +4,7 @@
 pub(crate) mod configure;
 pub(crate) mod device;
 mod identity;
+pub(crate) mod method;
 pub(crate) mod query;
 pub(crate) mod stats;
 pub(crate) mod twin;

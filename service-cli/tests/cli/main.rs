@@ -9,6 +9,7 @@
 mod configure;
 mod connect;
 mod device;
+mod method;
 mod query;
 mod support;
 mod twin;
