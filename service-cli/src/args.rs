@@ -7,8 +7,10 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::commands::configuration::ConfigurationCommand;
 use crate::commands::configure::ConfigureArgs;
 use crate::commands::device::DeviceCommand;
+use crate::commands::job::JobCommand;
 use crate::commands::method::MethodCommand;
 use crate::commands::query::QueryArgs;
 use crate::commands::twin::TwinCommand;
@@ -16,7 +18,7 @@ use crate::commands::twin::TwinCommand;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  yes: done, or shown
-  1  no: there is no such device (show, connection-string, watch), the device did not agree in
+  1  no: there is no such thing (show, connection-string, watch), the device did not agree in
      time (configure), or it answered with another status than 2xx (method invoke)
   2  error: wrong arguments, no hub, refused by the service
 
@@ -76,6 +78,12 @@ pub(crate) enum Command {
     /// Direct methods of devices and modules
     #[command(subcommand)]
     Method(MethodCommand),
+    /// Jobs: one change of many twins, or one call of many devices
+    #[command(subcommand)]
+    Job(JobCommand),
+    /// Configurations: desired properties for every twin that matches a condition
+    #[command(subcommand)]
+    Configuration(ConfigurationCommand),
     /// Ask a device for a configuration and wait until it reports the same
     Configure(ConfigureArgs),
     /// Ask the service's query language: SELECT … FROM devices WHERE …

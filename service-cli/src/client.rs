@@ -209,11 +209,11 @@ impl Client {
         self.json(&self.read(Method::GET, "statistics/service")?)
     }
 
-    fn read(&self, method: Method, path: &str) -> Result<String, Error> {
+    pub(crate) fn read(&self, method: Method, path: &str) -> Result<String, Error> {
         self.send(self.request(method, path, "", &Precondition::None), ())
     }
 
-    fn write(
+    pub(crate) fn write(
         &self,
         method: Method,
         path: &str,
@@ -247,7 +247,7 @@ impl Client {
         }
     }
 
-    fn send(
+    pub(crate) fn send(
         &self,
         request: ureq::http::request::Builder,
         body: impl AsSendBody,

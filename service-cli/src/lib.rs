@@ -38,6 +38,7 @@ pub mod clock;
 mod codes;
 pub mod configure;
 pub mod diff;
+mod documents;
 pub mod error;
 pub mod locate;
 pub mod query;

@@ -38,6 +38,26 @@ fn python_connection() {
 }
 
 #[test]
+fn python_configurations() {
+    run(Python, "configurations.py");
+}
+
+#[test]
+fn python_jobs() {
+    run(Python, "jobs.py");
+}
+
+#[test]
+fn node_configurations() {
+    run(Node, "configurations.js");
+}
+
+#[test]
+fn node_jobs() {
+    run(Node, "jobs.js");
+}
+
+#[test]
 fn node_tutorial() {
     run(Node, "tutorial.js");
 }

@@ -65,8 +65,6 @@ pub const NOT_EMULATED: &[(&str, &str)] = &[
     ("PUT", "/configurations/{id}"),
     ("DELETE", "/configurations/{id}"),
     ("POST", "/configurations/testqueries"),
-    ("POST", "/twins/{id}/methods"),
-    ("POST", "/twins/{id}/modules/{module}/methods"),
     ("GET", "/jobs"),
     ("POST", "/jobs/create"),
     ("GET", "/jobs/{id}"),

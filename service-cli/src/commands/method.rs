@@ -7,7 +7,7 @@ use iothub_core::ids::{DeviceId, ModuleId};
 use serde_json::{Value, json};
 
 use crate::args::{Format, duration};
-use crate::commands::{Failure, Session, Verdict};
+use crate::commands::{Failure, Session, Verdict, json_value};
 use crate::output;
 
 /// What can be done with methods.
@@ -70,10 +70,6 @@ fn text(answer: &Value) -> String {
         ("status", output::cell(answer.get("status"))),
         ("payload", answer.get("payload").unwrap_or(&Value::Null).to_string()),
     ])
-}
-
-fn json_value(text: &str) -> Result<Value, String> {
-    serde_json::from_str(text).map_err(|why| format!("{text:?} is not JSON: {why}"))
 }
 
 /// The service counts in seconds; what its ranges are it says itself.

@@ -1,9 +1,11 @@
 //! The commands, one file per noun (`identity` helps `device`), and what they have in common: the session they work in, and
 //! the ways in which they end.
 
+pub(crate) mod configuration;
 pub(crate) mod configure;
 pub(crate) mod device;
 mod identity;
+pub(crate) mod job;
 pub(crate) mod method;
 pub(crate) mod query;
 pub(crate) mod stats;
@@ -62,9 +64,9 @@ impl From<Error> for Failure {
 }
 
 impl Failure {
-    /// For commands that only look: that there is no such device is an answer, not an error.
+    /// For commands that only look: that there is no such thing is an answer, not an error.
     pub(crate) fn of_looking(error: Error) -> Self {
-        if error.is_device_not_found() { Self::Absent(error) } else { Self::Call(error) }
+        if error.is_not_found() { Self::Absent(error) } else { Self::Call(error) }
     }
 
     pub(crate) fn exit_code(&self) -> u8 {
@@ -123,6 +125,18 @@ fn call_remedy(error: &Error, target: Option<&Target>) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// Parses a JSON value.
+pub(crate) fn json_value(text: &str) -> Result<serde_json::Value, String> {
+    serde_json::from_str(text).map_err(|why| format!("{text:?} is not JSON: {why}"))
+}
+
+/// Parses a JSON object.
+pub(crate) fn json_object(
+    text: &str,
+) -> Result<serde_json::Map<String, serde_json::Value>, String> {
+    serde_json::from_str(text).map_err(|why| format!("{text:?} is no JSON object: {why}"))
 }
 
 /// Parses what `--etag` gives: `*`, or a tag with or without its quotes.
