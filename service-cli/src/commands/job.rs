@@ -13,7 +13,7 @@ use crate::output;
 #[derive(Debug, Subcommand)]
 pub(crate) enum JobCommand {
     /// Create a job
-    Create(CreateArgs),
+    Create(Box<CreateArgs>),
     /// Show a job
     Show {
         /// The job
@@ -48,7 +48,7 @@ pub(crate) struct CreateArgs {
     #[arg(long, value_name = "NAME")]
     method: Option<String>,
     /// What the method is given
-    #[arg(long, value_name = "JSON", requires = "method", value_parser = json_value)]
+    #[arg(long, value_name = "JSON", conflicts_with = "twin_patch", value_parser = json_value)]
     payload: Option<Value>,
     /// For which devices: a condition of the query language, or * for all
     #[arg(long, value_name = "TEXT", default_value = "*")]

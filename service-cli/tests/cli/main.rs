@@ -9,6 +9,7 @@
 mod configure;
 mod connect;
 mod device;
+mod documents;
 mod method;
 mod query;
 mod support;
