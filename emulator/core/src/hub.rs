@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 
 use crate::auth::policy::SharedAccessPolicy;
 use crate::auth::sas::{SasToken, SymmetricKey};
+use crate::auth::x509::{self, CertificateChain, DeviceAuthorities};
 use crate::auth::{self, Credentials, DevicePrincipal, Refusal, ServicePrincipal};
 use crate::configuration::apply::Applying;
 use crate::configuration::{Configuration, ConfigurationId};
@@ -36,6 +37,8 @@ pub struct Ports {
     pub configurations: Arc<dyn Table<ConfigurationId, Configuration>>,
     /// Where jobs live.
     pub jobs: Arc<dyn Table<JobId, Job>>,
+    /// Whose certificates devices may authenticate with.
+    pub authorities: Arc<dyn DeviceAuthorities>,
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
     /// Where chance comes from.
@@ -131,6 +134,22 @@ impl Hub {
         let current = self.records().get(&id.device).await?;
         let identity = current.as_ref().and_then(|current| Credentials::of(&current.record, id));
         auth::device(token, id, identity, self.policies(), self.now())
+            .map_err(HubError::Unauthorized)
+    }
+
+    /// Checks the certificate with which a device or module wants to connect.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::authenticate_device`].
+    pub async fn authenticate_device_by_certificate(
+        &self,
+        id: &IdentityId,
+        chain: &CertificateChain,
+    ) -> Result<DevicePrincipal, HubError> {
+        let current = self.records().get(&id.device).await?;
+        let identity = current.as_ref().and_then(|current| Credentials::of(&current.record, id));
+        x509::device(chain, id, identity, &*self.0.ports.authorities, self.now())
             .map_err(HubError::Unauthorized)
     }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use iothub_core::auth::policy::{AccessRight, AccessRights, SharedAccessPolicy};
 use iothub_core::auth::sas::{SasToken, SymmetricKey, sign};
+use iothub_core::auth::x509::NoAuthorities;
 use iothub_core::configuration::{ConfigurationDraft, ConfigurationId};
 use iothub_core::hub::{Hub, Ports};
 use iothub_core::ids::{DeviceId, GenerationId, Precondition};
@@ -54,6 +55,7 @@ impl Fixture {
             events: Arc::new(MemoryEventLog::new(1, 1024)),
             configurations: Arc::new(MemoryTable::default()),
             jobs: Arc::new(MemoryTable::default()),
+            authorities: Arc::new(NoAuthorities),
             clock: clock.clone(),
             random: Random::seeded(1),
         };

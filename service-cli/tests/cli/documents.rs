@@ -73,7 +73,10 @@ fn a_configuration_is_changed_only_as_it_was_read() {
         "systemMetrics": {"results": {"targetedCount": 5}, "queries": {}},
     });
     let answer = document.clone();
-    let hub = Hub::plain(move |_| Answer::json(&answer));
+    let hub = Hub::plain(move |request| {
+        let is_list = request.line.starts_with("GET /configurations?");
+        Answer::json(&if is_list { json!([answer]) } else { answer.clone() })
+    });
     hub.cli()
         .args(["configuration", "update", "c", "--priority", "7"])
         .assert()

@@ -33,3 +33,5 @@ mod telemetry;
 mod throttle;
 mod tls;
 mod twin;
+mod websocket;
+mod x509;
