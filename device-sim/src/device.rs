@@ -12,6 +12,7 @@ use crate::backoff::Backoff;
 use crate::behavior::Behavior;
 use crate::error::Error;
 use crate::event::Event;
+use crate::methods::Methods;
 use crate::options::Options;
 use crate::outbox::Outbox;
 use crate::requests::Requests;
@@ -143,6 +144,7 @@ impl Device {
             clock: self.options.clock.as_ref(),
             observer,
             requests: Requests::new(),
+            methods: Methods::new(&self.options.script.methods),
         };
         session.run(renew_at, shutdown).await
     }

@@ -150,6 +150,22 @@ pub enum Event {
         /// How many wait.
         waiting: usize,
     },
+    /// The back end called a direct method.
+    MethodCalled {
+        /// Which one.
+        name: String,
+        /// What it is given; null if that is nothing, or no JSON.
+        payload: Value,
+    },
+    /// The device answered a direct method.
+    MethodAnswered {
+        /// Which one.
+        name: String,
+        /// With which status.
+        status: i32,
+        /// With which payload.
+        payload: Value,
+    },
     /// The hub sent something that the device does not understand.
     NotUnderstood {
         /// The topic.

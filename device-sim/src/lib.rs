@@ -10,7 +10,8 @@
 //!
 //! * [`behavior`]: what the device does, as a value without I/O: documents in, actions out.
 //! * [`telemetry`]: what it sends and when, a value too.
-//! * [`Script`]: the TOML file that changes both; every mistake of a file is found at once.
+//! * `methods`: how it answers direct methods, a value too.
+//! * [`Script`]: the TOML file that changes them; every mistake of a file is found at once.
 //! * [`Options`], [`Identity`]: who the device is, where its hub is, whom it trusts.
 //! * [`Device`]: connects, and connects again; `session` is one connection; `requests` and `outbox`
 //!   hold what waits for an answer.
@@ -44,6 +45,7 @@ mod device;
 mod document;
 mod error;
 mod event;
+mod methods;
 mod options;
 mod outbox;
 mod requests;
@@ -59,6 +61,7 @@ pub use device::Device;
 pub use document::{InvalidDocument, Properties, Section, Twin};
 pub use error::Error;
 pub use event::Event;
+pub use methods::Method;
 pub use options::{Identity, Options, Transport};
 pub use script::{Mistake, Mistakes, Script};
 pub use span::{InvalidSpan, Span};

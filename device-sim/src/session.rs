@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::behavior::{Action, Behavior};
 use crate::document::{InvalidDocument, Section, Twin};
 use crate::event::Event;
+use crate::methods::{Call, Methods};
 use crate::options::Identity;
 use crate::outbox::{LIMIT, Outbox};
 use crate::requests::{Request, Requests, Step, Verdict};
@@ -43,6 +44,7 @@ pub(crate) struct Session<'a> {
     pub(crate) clock: &'a dyn Clock,
     pub(crate) observer: &'a mut (dyn FnMut(Event) + Send),
     pub(crate) requests: Requests,
+    pub(crate) methods: Methods<'a>,
 }
 
 impl Session<'_> {
@@ -94,6 +96,7 @@ impl Session<'_> {
                 self.send(message);
             }
         }
+        self.answer_methods(now);
         self.request()
     }
 
@@ -101,7 +104,8 @@ impl Session<'_> {
         let behavior = &self.mind.behavior;
         let telemetry =
             behavior.send_frequency().and_then(|span| self.mind.telemetry.next_deadline(span));
-        behavior.next_deadline().into_iter().chain(telemetry).min()
+        let methods = self.methods.next_deadline();
+        behavior.next_deadline().into_iter().chain(telemetry).chain(methods).min()
     }
 
     fn carry_out(&mut self, actions: Vec<Action>) {
@@ -168,6 +172,7 @@ impl Session<'_> {
             Incoming::Message { properties, body } => {
                 self.tell(message_received(properties, &body));
             }
+            Incoming::MethodCall { call, body } => self.called(call, &body),
             Incoming::Unknown { topic } => {
                 let reason = "topic is not one that the device asked for".to_owned();
                 self.tell(Event::NotUnderstood { topic, reason });
@@ -181,6 +186,25 @@ impl Session<'_> {
             Incoming::Closed { reason } => return Some(End::Lost(reason)),
         }
         None
+    }
+
+    fn called(&mut self, call: Call, body: &[u8]) {
+        let payload = serde_json::from_slice(body).unwrap_or_default();
+        self.tell(Event::MethodCalled { name: call.name.clone(), payload });
+        if !self.methods.called(call, self.clock.now()) {
+            tracing::warn!("too many method calls wait; this one is not answered");
+        }
+    }
+
+    fn answer_methods(&mut self, now: Timestamp) {
+        for answer in self.methods.due(now) {
+            if self.link.answer(&answer).is_err() {
+                tracing::warn!(name = answer.call.name, "the answer to a method found no room");
+                continue;
+            }
+            let (name, status, payload) = (answer.call.name, answer.status, answer.payload);
+            self.tell(Event::MethodAnswered { name, status, payload });
+        }
     }
 
     fn answered(&mut self, rid: &str, status: u16, version: Option<u64>, body: &[u8]) {

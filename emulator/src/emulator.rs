@@ -13,6 +13,7 @@ use iothub_core::random::Random;
 use iothub_core::throttle::Throttles;
 use iothub_core::time::Clock as _;
 use iothub_store::memory::{MemoryEventLog, MemoryRecords};
+use iothub_store::memory_table::MemoryTable;
 use iothub_wire::connection_string::{Host, ServiceConnectionString};
 use iothub_wire::local::{FILE_NAME, LocalEmulator};
 use rand::TryRng as _;
@@ -105,6 +106,7 @@ impl Emulator {
         let ports = BoundPorts::bind(config)?;
         let addresses = ports.addresses();
         let (drainer, drain) = drain::channel();
+        tokio::spawn(work(hub.clone(), drain.clone()));
         ports.serve(config, directory(config, &hub), &certificates, &drain);
         let connection_string = owner_string(config, &hub, addresses.https.port());
         let announcement = match &config.state_dir {
@@ -158,6 +160,14 @@ impl Emulator {
     }
 }
 
+/// Lets the hub do what it does by itself, until the end.
+async fn work(hub: Hub, drain: Drain) {
+    tokio::select! {
+        () = hub.work() => {}
+        () = drain.asked() => {}
+    }
+}
+
 fn build_hub(config: &Config) -> Result<Hub, StartError> {
     let mut entropy = [0; 32];
     SysRng.try_fill_bytes(&mut entropy).map_err(|error| StartError::Entropy(error.to_string()))?;
@@ -170,6 +180,8 @@ fn build_hub(config: &Config) -> Result<Hub, StartError> {
             limits::EVENT_PARTITIONS,
             limits::EVENT_LOG_PARTITION_BYTES,
         )),
+        configurations: Arc::new(MemoryTable::default()),
+        jobs: Arc::new(MemoryTable::default()),
         authorities: Arc::new(Authorities::new(&config.device_authorities, dir)?),
         clock: Arc::new(SystemClock),
         random,

@@ -7,8 +7,11 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::commands::configuration::ConfigurationCommand;
 use crate::commands::configure::ConfigureArgs;
 use crate::commands::device::DeviceCommand;
+use crate::commands::job::JobCommand;
+use crate::commands::method::MethodCommand;
 use crate::commands::module::ModuleCommand;
 use crate::commands::query::QueryArgs;
 use crate::commands::twin::TwinCommand;
@@ -16,8 +19,9 @@ use crate::commands::twin::TwinCommand;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  yes: done, or shown
-  1  no: there is no such device or module (show, connection-string, watch), the device did not
-     agree in time (configure), or an identity could not be imported (device bulk import)
+  1  no: there is no such thing (show, connection-string, watch), the device did not agree in
+     time (configure) or answered with another status than 2xx (method invoke), or an identity
+     could not be imported (device bulk import)
   2  error: wrong arguments, no hub, refused by the service
 
 The hub is the one that --connection-string or IOTHUB_CONNECTION_STRING names; without either it
@@ -76,6 +80,15 @@ pub(crate) enum Command {
     /// Twins of devices and modules: tags, desired and reported properties
     #[command(subcommand)]
     Twin(TwinCommand),
+    /// Direct methods of devices and modules
+    #[command(subcommand)]
+    Method(MethodCommand),
+    /// Jobs: one change of many twins, or one call of many devices
+    #[command(subcommand)]
+    Job(JobCommand),
+    /// Configurations: desired properties for every twin that matches a condition
+    #[command(subcommand)]
+    Configuration(ConfigurationCommand),
     /// Ask a device for a configuration and wait until it reports the same
     Configure(ConfigureArgs),
     /// Ask the service's query language: SELECT … FROM devices WHERE …

@@ -27,6 +27,8 @@ const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
 /// The longest answer: a thousand identities take about one megabyte.
 const ANSWER_BYTES: u64 = 16 * 1024 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How much longer than the service a caller of a method waits, as Microsoft's clients do.
+const METHOD_MARGIN: Duration = Duration::from_secs(15);
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How a client connects.
@@ -172,6 +174,23 @@ impl Client {
         self.twin(&self.write(Method::PUT, &twin_path(id), twin, precondition)?)
     }
 
+    /// Calls a direct method of a device, or of one of its modules, and waits for the answer:
+    /// `{"status":…,"payload":…}`. `longest` is what the body asks the service to wait at most.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the service or the network says.
+    pub fn invoke_method(
+        &self,
+        id: &IdentityId,
+        body: &Value,
+        longest: Duration,
+    ) -> Result<Value, Error> {
+        let path = format!("{}/methods", twin_path(id));
+        let patient = Self { timeout: self.timeout.max(longest + METHOD_MARGIN), ..self.clone() };
+        patient.json(&patient.write(Method::POST, &path, body, &Precondition::None)?)
+    }
+
     /// How many devices there are: `totalDeviceCount`, `enabledDeviceCount`,
     /// `disabledDeviceCount`.
     ///
@@ -191,11 +210,11 @@ impl Client {
         self.json(&self.read(Method::GET, "statistics/service")?)
     }
 
-    fn read(&self, method: Method, path: &str) -> Result<String, Error> {
+    pub(crate) fn read(&self, method: Method, path: &str) -> Result<String, Error> {
         self.send(self.request(method, path, "", &Precondition::None), ())
     }
 
-    fn write(
+    pub(crate) fn write(
         &self,
         method: Method,
         path: &str,
@@ -229,7 +248,7 @@ impl Client {
         }
     }
 
-    fn send(
+    pub(crate) fn send(
         &self,
         request: ureq::http::request::Builder,
         body: impl AsSendBody,

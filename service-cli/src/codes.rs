@@ -4,7 +4,7 @@
 //! has what only Azure answers with, and what it says of the emulator is a second opinion.
 
 /// Those that the registry, twins, statistics, authentication and throttling may answer with.
-const CODES: [(u32, &str); 42] = [
+const CODES: [(u32, &str); 46] = [
     (400_000, "GenericBadRequest"),
     (400_001, "InvalidProtocolVersion"),
     (400_002, "DeviceInvalidResultCount"),
@@ -17,6 +17,7 @@ const CODES: [(u32, &str); 42] = [
     (400_023, "EtagDoesNotMatch"),
     (400_024, "RequestTimedOut"),
     (400_028, "InvalidDeviceScope"),
+    (400_027, "ConnectionForcefullyClosedOnNewConnection"),
     (401_000, "GenericUnauthorized"),
     (401_001, "IotHubNotFound"),
     (401_002, "IotHubUnauthorizedAccess"),
@@ -30,7 +31,9 @@ const CODES: [(u32, &str); 42] = [
     (404_001, "DeviceNotFound"),
     (404_010, "ModuleNotFound"),
     (404_013, "FeatureNotSupported"),
+    (403_800, "DeviceMaximumInflightMethodExceeded"),
     (404_103, "DeviceNotOnline"),
+    (404_104, "DeviceConnectionClosedRemotely"),
     (405_000, "GenericMethodNotAllowed"),
     (409_001, "DeviceAlreadyExists"),
     (409_002, "LinkCreationConflict"),
@@ -44,6 +47,7 @@ const CODES: [(u32, &str); 42] = [
     (429_002, "ThrottleBacklogLimitExceeded"),
     (429_003, "ThrottlingBacklogTimeout"),
     (500_001, "ServerError"),
+    (502_001, "InvalidResponseWhileProxying"),
     (503_001, "ServiceUnavailable"),
     (503_005, "ServerBusy"),
     (504_101, "GatewayTimeout"),

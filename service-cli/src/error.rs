@@ -70,6 +70,11 @@ impl Error {
         matches!(self, Self::Service(error) if error.is_module_not_found())
     }
 
+    /// Whether the service said that there is no such device, job or configuration.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Service(error) if error.is_not_found())
+    }
+
     /// Whether the service said that the document is no longer the one that was read.
     pub fn is_precondition_failed(&self) -> bool {
         matches!(self, Self::Service(error) if error.status == 412)
@@ -122,6 +127,12 @@ impl ServiceError {
     /// Whether this says that there is no such module.
     pub fn is_module_not_found(&self) -> bool {
         self.status == 404 && self.name.as_deref() == Some("ModuleNotFound")
+    }
+
+    /// Whether this says that there is no such device, job or configuration.
+    pub fn is_not_found(&self) -> bool {
+        const NAMES: [&str; 3] = ["DeviceNotFound", "JobNotFound", "ConfigurationNotFound"];
+        self.status == 404 && self.name.as_deref().is_some_and(|name| NAMES.contains(&name))
     }
 
     fn bare(status: u16, message: String) -> Self {

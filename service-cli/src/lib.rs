@@ -40,6 +40,7 @@ pub mod clock;
 mod codes;
 pub mod configure;
 pub mod diff;
+mod documents;
 pub mod error;
 pub mod locate;
 pub mod query;

@@ -15,7 +15,10 @@ use service_cli::locate::{Target, is_loopback, locate};
 use service_cli::{Client, Options};
 
 use crate::args::{Cli, Command, Global};
-use crate::commands::{Failure, Session, Verdict, configure, device, module, query, stats, twin};
+use crate::commands::{
+    Failure, Session, Verdict, configuration, configure, device, job, method, module, query, stats,
+    twin,
+};
 use crate::output::Output;
 
 fn main() -> ExitCode {
@@ -45,6 +48,9 @@ fn run(cli: Cli, target: &mut Option<Target>) -> Result<Verdict, Failure> {
         Command::Device(command) => device::run(&mut session, command),
         Command::Module(command) => module::run(&mut session, command),
         Command::Twin(command) => twin::run(&mut session, command),
+        Command::Method(command) => method::run(&mut session, command),
+        Command::Job(command) => job::run(&mut session, &command),
+        Command::Configuration(command) => configuration::run(&mut session, command),
         Command::Configure(args) => configure::run(&mut session, &args),
         Command::Query(args) => query::run(&mut session, &args),
         Command::Stats => stats::run(&mut session),

@@ -28,6 +28,11 @@ fn python_twin() {
 }
 
 #[test]
+fn python_methods() {
+    run(Python, "methods.py");
+}
+
+#[test]
 fn python_connection() {
     run(Python, "connection.py");
 }
@@ -35,6 +40,26 @@ fn python_connection() {
 #[test]
 fn python_devicebound() {
     run_with_back_end(Python, "devicebound.py");
+}
+
+#[test]
+fn python_configurations() {
+    run(Python, "configurations.py");
+}
+
+#[test]
+fn python_jobs() {
+    run(Python, "jobs.py");
+}
+
+#[test]
+fn node_configurations() {
+    run(Node, "configurations.js");
+}
+
+#[test]
+fn node_jobs() {
+    run(Node, "jobs.js");
 }
 
 #[test]
@@ -60,6 +85,11 @@ fn node_registry() {
 #[test]
 fn node_twin() {
     run(Node, "twin.js");
+}
+
+#[test]
+fn node_methods() {
+    run(Node, "methods.js");
 }
 
 #[test]

@@ -115,6 +115,12 @@ fn describe_work(event: &Event) -> (Style, String) {
         Event::TelemetryDropped { waiting } => {
             (WAITING, format!("message dropped: {waiting} others wait to be acknowledged"))
         }
+        Event::MethodCalled { name, payload } => {
+            (PLAIN, format!("method {name} called: {payload}"))
+        }
+        Event::MethodAnswered { name, status, payload } => {
+            (PLAIN, format!("method {name} answered: {status} {payload}"))
+        }
         Event::NotUnderstood { topic, reason } => {
             (BAD, format!("not understood: {reason} (topic {topic:?})"))
         }

@@ -11,6 +11,7 @@ use std::fmt;
 use crate::behavior::Response;
 use crate::configuration::Configuration;
 use crate::document::Properties;
+use crate::methods::Method;
 use crate::telemetry::Template;
 
 /// What a device does. The default is the tutorial's device.
@@ -24,6 +25,8 @@ pub struct Script {
     pub telemetry: Vec<Template>,
     /// What it does when a desired property other than the configuration changes.
     pub responses: Vec<(String, Response)>,
+    /// How it answers direct methods; to any other it says that it does not know it.
+    pub methods: Vec<(String, Method)>,
 }
 
 /// Something in a script that is wrong.
@@ -62,6 +65,7 @@ impl Default for Script {
             configuration: Configuration::initial(),
             telemetry: vec![Template::usual()],
             responses: Vec::new(),
+            methods: Vec::new(),
         }
     }
 }

@@ -7,6 +7,7 @@ use super::{Mistake, Script};
 use crate::behavior::Response;
 use crate::configuration::{CONFIG_ID, ConfigId, Configuration, SEND_FREQUENCY};
 use crate::document::Properties;
+use crate::methods::Method;
 use crate::span::Span;
 use crate::telemetry::{Generator, Node, Template};
 
@@ -42,6 +43,9 @@ fn sections<'a>(reader: &mut Reader<'a>, top: &mut Table<'a>, script: &mut Scrip
     }
     if let Some(place) = top.optional("desired") {
         script.responses = responses(reader, &place).unwrap_or_default();
+    }
+    if let Some(place) = top.optional("methods") {
+        script.methods = methods(reader, &place).unwrap_or_default();
     }
 }
 
@@ -187,6 +191,33 @@ fn responses<'a>(reader: &mut Reader<'a>, place: &Place<'a>) -> Option<Vec<(Stri
         }
     }
     Some(responses)
+}
+
+fn methods<'a>(reader: &mut Reader<'a>, place: &Place<'a>) -> Option<Vec<(String, Method)>> {
+    let members = reader.table(place)?.into_members();
+    Some(
+        members
+            .filter_map(|(name, place)| Some((name.to_owned(), method(reader, &place)?)))
+            .collect(),
+    )
+}
+
+/// `{ status = 200, payload = …, delay = "3s" }`, all of it optional.
+fn method<'a>(reader: &mut Reader<'a>, place: &Place<'a>) -> Option<Method> {
+    let mut table = reader.table(place)?;
+    let mut method = Method::success();
+    if let Some(place) = table.optional("status") {
+        method.status = reader.integer(&place).unwrap_or_default();
+    }
+    if let Some(place) = table.optional("payload") {
+        method.payload = reader.json(&place).unwrap_or_default();
+    }
+    if let Some(place) = table.optional("delay") {
+        let delay = reader.parsed::<Span>(&place);
+        method.delay = delay.map(|delay| delay.length()).unwrap_or_default();
+    }
+    table.finish(reader);
+    Some(method)
 }
 
 /// `"ignore"`, `"echo"`, `{ apply-after = "3s" }` or `{ refuse = "why" }`.

@@ -37,6 +37,13 @@ fn the_example_reads() {
             ("owner".to_owned(), Response::Ignore),
         ]
     );
+    let reboot = Method {
+        status: 202,
+        payload: json!({"inSeconds": 5}),
+        delay: std::time::Duration::from_secs(1),
+    };
+    let ping = ("ping".to_owned(), Method::success());
+    assert_eq!(script.methods, [("reboot".to_owned(), reboot), ping]);
 }
 
 #[test]
@@ -66,6 +73,10 @@ fan = "aply"
 mode = { apply-after = "3s", refuse = "no" }
 led = 3
 
+[methods]
+reboot = { status = "ok", delay = 3, payloads = 1 }
+ping = 1
+
 [desires]
 "#;
     let expected = "\
@@ -85,7 +96,11 @@ line 19: telemetry[1].properties.kind is 1, expected a string
 line 22: desired.fan is \"aply\", expected \"ignore\", \"echo\", { apply-after = \"3s\" } or { refuse = \"the reason\" }
 line 23: desired.mode is no single response, expected \"ignore\", \"echo\", { apply-after = \"3s\" } or { refuse = \"the reason\" }
 line 24: desired.led is no response, expected \"ignore\", \"echo\", { apply-after = \"3s\" } or { refuse = \"the reason\" }
-line 26: desires is not known, expected configuration, desired, reported, telemetry";
+line 27: methods.reboot.status is \"ok\", expected an integer in range
+line 27: methods.reboot.delay is 3, expected a string
+line 27: methods.reboot.payloads is not known, expected delay, payload, status
+line 28: methods.ping is 1, expected a table
+line 30: desires is not known, expected configuration, desired, methods, reported, telemetry";
     let mistakes = Script::parse(text).unwrap_err().to_string();
     for (found, expected) in mistakes.lines().zip(expected.lines()) {
         assert_eq!(found, expected);

@@ -25,6 +25,7 @@ use super::tls;
 use super::topic::{self, Downlink};
 use crate::document::Properties;
 use crate::error::Error;
+use crate::methods::{Answer, Call};
 use crate::options::{Identity, Transport};
 use crate::telemetry::Message;
 
@@ -52,6 +53,8 @@ pub(crate) enum Incoming {
     DesiredChange { topic: String, body: Vec<u8> },
     /// A cloud-to-device message.
     Message { properties: Vec<(String, Option<String>)>, body: Vec<u8> },
+    /// A call of a direct method.
+    MethodCall { call: Call, body: Vec<u8> },
     /// A message on a topic that the device knows nothing of.
     Unknown { topic: String },
     /// The next telemetry message went out under this packet id.
@@ -140,7 +143,7 @@ impl Route<'_> {
         event_loop: &mut EventLoop,
         sender: &mpsc::Sender<Incoming>,
     ) -> Result<(), Error> {
-        let twin = [topic::TWIN_ANSWERS, topic::DESIRED_CHANGES]
+        let twin = [topic::TWIN_ANSWERS, topic::DESIRED_CHANGES, topic::METHODS]
             .map(|filter| SubscribeFilter::new(filter.to_owned(), QoS::AtMostOnce));
         let messages = topic::devicebound(self.identity)
             .map(|filter| SubscribeFilter::new(filter, QoS::AtLeastOnce));
@@ -220,6 +223,12 @@ impl Link {
         self.publish(topic::report(rid), QoS::AtMostOnce, body)
     }
 
+    /// Answers a direct method.
+    pub(crate) fn answer(&self, answer: &Answer) -> Result<(), Full> {
+        let topic = topic::method_answer(&answer.call.rid, answer.status);
+        self.publish(topic, QoS::AtMostOnce, answer.payload.to_string().into_bytes())
+    }
+
     /// Sends telemetry. [`Incoming::Sent`] and [`Incoming::Acknowledged`] follow.
     pub(crate) fn send(&self, identity: &Identity, message: &Message) -> Result<(), Full> {
         let body = serde_json::to_vec(&message.body).unwrap_or_default();
@@ -279,11 +288,15 @@ fn interpret(event: Event) -> Option<Incoming> {
                 Some(Downlink::Message { bag }) => {
                     Incoming::Message { properties: bag::Properties::parse(bag).application, body }
                 }
+                Some(Downlink::MethodCall { name, rid }) => {
+                    let call = Call { rid: rid.to_owned(), name: name.to_owned() };
+                    Incoming::MethodCall { call, body }
+                }
                 None => Incoming::Unknown { topic: publish.topic },
             })
         }
         Event::Incoming(Packet::PubAck(ack)) => Some(Incoming::Acknowledged { packet: ack.pkid }),
-        // Packet id 0 is a twin request, which has none.
+        // Packet id 0 is a twin request or the answer to a method, which have none.
         Event::Outgoing(Outgoing::Publish(packet)) if packet != 0 => {
             Some(Incoming::Sent { packet })
         }

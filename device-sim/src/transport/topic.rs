@@ -15,6 +15,9 @@ pub(super) fn devicebound(identity: &Identity) -> Option<String> {
     identity.module().is_none().then(|| format!("devices/{device}/messages/devicebound/#"))
 }
 
+/// Direct methods.
+pub(super) const METHODS: &str = "$iothub/methods/POST/#";
+
 const API_VERSION: &str = "2021-04-12";
 const CLIENT: &str = concat!("device-sim/", env!("CARGO_PKG_VERSION"));
 
@@ -27,6 +30,8 @@ pub(super) enum Downlink<'a> {
     DesiredChange,
     /// `devices/{device}/messages/devicebound/{properties}`
     Message { bag: &'a str },
+    /// `$iothub/methods/POST/{name}/?$rid={rid}`; the answer repeats what stands after `$rid=`.
+    MethodCall { name: &'a str, rid: &'a str },
 }
 
 impl<'a> Downlink<'a> {
@@ -37,6 +42,10 @@ impl<'a> Downlink<'a> {
         if let Some(rest) = topic.strip_prefix("devices/") {
             let (_, bag) = rest.split_once("/messages/devicebound/")?;
             return Some(Self::Message { bag });
+        }
+        if let Some(call) = topic.strip_prefix("$iothub/methods/POST/") {
+            let (name, rid) = call.rsplit_once("/?$rid=")?;
+            return Some(Self::MethodCall { name, rid });
         }
         let (status, query) = topic.strip_prefix("$iothub/twin/res/")?.split_once("/?")?;
         let field =
@@ -55,6 +64,10 @@ pub(super) fn get_twin(rid: u64) -> String {
 
 pub(super) fn report(rid: u64) -> String {
     format!("$iothub/twin/PATCH/properties/reported/?$rid={rid}")
+}
+
+pub(super) fn method_answer(rid: &str, status: i32) -> String {
+    format!("$iothub/methods/res/{status}/?$rid={rid}")
 }
 
 /// The topic of a telemetry message in JSON, with its property bag: the system properties for
@@ -164,7 +177,15 @@ mod tests {
                 Some(Downlink::Message { bag: "%24.to=%2Fx&a=1" }),
             ),
             ("devices/d1/messages/events/", None),
-            ("$iothub/methods/POST/reboot/?$rid=1", None),
+            (
+                "$iothub/methods/POST/reboot/?$rid=1",
+                Some(Downlink::MethodCall { name: "reboot", rid: "1" }),
+            ),
+            (
+                "$iothub/methods/POST/a/b/?$rid=1&x=2",
+                Some(Downlink::MethodCall { name: "a/b", rid: "1&x=2" }),
+            ),
+            ("$iothub/methods/POST/reboot", None),
             ("", None),
         ];
         for (topic, expected) in table {

@@ -50,6 +50,31 @@ fn run(options: Options) -> Running {
     Running { events, stop, task }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn methods_are_answered_as_the_script_says() {
+    let hub = FakeHub::start();
+    let mut options = options(&hub);
+    let script = "telemetry = []\n[methods]\nslow = { status = -7, payload = { a = 1 }, delay = \"200ms\" }\nping = {}";
+    options.script = Script::parse(script).unwrap();
+    let device = run(options);
+    hub.wait("the first report", |state| state.reported.contains_key("configId"));
+    hub.call("$iothub/methods/POST/slow/?$rid=1", "{\"b\":2}");
+    hub.call("$iothub/methods/POST/ping/?$rid=2&x=y", "");
+    hub.call("$iothub/methods/POST/other/?$rid=a%20", "null");
+    hub.wait("three answers", |state| state.telemetry.len() == 3);
+    let answer = |rest: &str, body| (format!("$iothub/methods/res/{rest}"), body);
+    let unknown = json!({"details": "method name unknown"});
+    let expected = [
+        answer("200/?$rid=2&x=y", json!(null)),
+        answer("404/?$rid=a%20", unknown),
+        answer("-7/?$rid=1", json!({"a": 1})),
+    ];
+    assert_eq!(hub.state().telemetry, expected);
+    let events = device.stop().await;
+    let called = Event::MethodCalled { name: "slow".to_owned(), payload: json!({"b": 2}) };
+    assert!(events.contains(&called), "{events:?}");
+}
+
 fn five_minutes() -> Value {
     json!({"configId": 2, "sendFrequency": "5m"})
 }
@@ -77,6 +102,7 @@ async fn the_tutorial() {
     let filters = [
         "$iothub/twin/res/#",
         "$iothub/twin/PATCH/properties/desired/#",
+        "$iothub/methods/POST/#",
         "devices/d1/messages/devicebound/#",
     ];
     assert_eq!(state.filters, filters);

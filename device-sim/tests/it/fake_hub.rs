@@ -85,6 +85,12 @@ impl FakeHub {
     }
 
     /// Changes desired properties, top level only, and tells the device if it is there.
+    /// Calls a direct method; the answer comes where the telemetry comes.
+    pub(crate) fn call(&self, topic: &str, payload: &str) {
+        let packet = publish(topic, payload.as_bytes());
+        self.state().outgoing.extend(packet);
+    }
+
     pub(crate) fn change_desired(&self, patch: &Value) {
         let mut state = self.state();
         let mut body = patch.as_object().unwrap().clone();

@@ -3,8 +3,12 @@
 //! The number and the name belong to the service and stand here; how an error looks (an HTTP
 //! status, a closed connection, an AMQP condition) is for each edge to say.
 
+use std::time::Duration;
+
 use crate::auth::Refusal;
+use crate::configuration::ConfigurationId;
 use crate::ids::{DeviceId, ETag, IdentityId, InvalidId, ModuleId};
+use crate::job::JobId;
 use crate::limits;
 use crate::time::Timestamp;
 
@@ -102,6 +106,42 @@ pub enum HubError {
     /// The twin has another version than the caller demands.
     #[error("ETag mismatch for device ID '{0}'")]
     TwinVersionMismatch(IdentityId),
+    /// There is no such configuration.
+    #[error("{0}")]
+    ConfigurationNotFound(ConfigurationId),
+    /// A configuration of that name exists already.
+    #[error("A configuration with ID '{0}' exists already.")]
+    ConfigurationAlreadyExists(ConfigurationId),
+    /// There are as many configurations as there may be.
+    #[error("the hub has {max} configurations, which is the most", max = limits::CONFIGURATIONS)]
+    TooManyConfigurations,
+    /// The configuration has another version than the caller demands.
+    #[error("ETag mismatch for configuration ID '{0}'")]
+    ConfigurationVersionMismatch(ConfigurationId),
+    /// The target condition of a configuration is no condition.
+    #[error("{0}")]
+    InvalidTargetCondition(String),
+    /// The content of a configuration cannot be written into twins.
+    #[error("{0}")]
+    InvalidConfigurationContent(String),
+    /// The content of a configuration never changes.
+    #[error("content of configuration '{0}' cannot be modified")]
+    ImmutableConfigurationContent(ConfigurationId),
+    /// A metric of a configuration is no query.
+    #[error("{0}")]
+    InvalidMetricQuery(String),
+    /// A job of that name exists already.
+    #[error("A job with ID '{0}' exists already.")]
+    JobAlreadyExists(JobId),
+    /// There are as many jobs as there may be.
+    #[error("the hub has {max} jobs that have not ended, which is the most", max = limits::JOBS)]
+    TooManyJobs,
+    /// The job has ended, so that nothing more can be done with it.
+    #[error("job '{0}' has ended")]
+    JobHasEnded(JobId),
+    /// The time of a job was over before it could finish with a device.
+    #[error("the job's time was over")]
+    JobTimedOut,
     /// The reported properties have another version than the device demands.
     #[error("reported properties have version {existing}, expected {expected}")]
     ReportedVersionMismatch {
@@ -142,6 +182,33 @@ pub enum HubError {
     /// The lock of a cloud-to-device message has ended, or never was.
     #[error("message of device {0} is not locked under this token")]
     DeviceMessageLockLost(DeviceId),
+    /// The payload of a direct method is too large.
+    #[error("payload has {bytes} bytes, expected at most {max}", max = limits::METHOD_PAYLOAD_BYTES)]
+    MethodPayloadTooLarge {
+        /// How large it is.
+        bytes: usize,
+    },
+    /// The device is not connected, or does not listen to its methods.
+    #[error("Timed out waiting for device to connect.")]
+    DeviceNotOnline {
+        /// How long the hub waited for it.
+        waited: Duration,
+    },
+    /// The device did not answer a direct method in time.
+    #[error("Timed out waiting for the response from device.")]
+    MethodTimedOut,
+    /// The device has as many direct methods to answer as it may have.
+    #[error("device has {max} direct methods to answer, which is the most", max = limits::METHODS_IN_FLIGHT)]
+    TooManyMethodsInFlight,
+    /// The device left before it answered.
+    #[error("Device unavailable")]
+    DeviceConnectionClosedRemotely,
+    /// The device connected again before it answered over its earlier connection.
+    #[error("device connected again before it answered")]
+    ConnectionForcefullyClosedOnNewConnection,
+    /// What the device sent as the answer to a direct method is none.
+    #[error("device sent a bad response: {0}")]
+    BadDeviceResponse(String),
     /// The tier does not allow so many operations of this kind.
     #[error("The request has been throttled. Wait 10 seconds and try again. Operation type: {0}")]
     Throttled(&'static str),
@@ -188,13 +255,37 @@ impl HubError {
             Self::Conflict(_) => (409_002, "LinkCreationConflict"),
             Self::DeviceVersionMismatch { .. }
             | Self::TwinVersionMismatch(_)
+            | Self::ConfigurationVersionMismatch(_)
             | Self::ReportedVersionMismatch { .. } => (412_001, "PreconditionFailed"),
+            Self::ConfigurationNotFound(_) => (404_301, "ConfigurationNotFound"),
+            Self::ConfigurationAlreadyExists(_) => (409_401, "ConfigurationAlreadyExists"),
+            Self::TooManyConfigurations => (413_101, "ConfigurationCountLimitExceeded"),
+            Self::InvalidTargetCondition(_) => (400_401, "InvalidConfigurationTargetCondition"),
+            Self::InvalidConfigurationContent(_) => (400_402, "InvalidConfigurationContent"),
+            Self::ImmutableConfigurationContent(_) => {
+                (400_403, "CannotModifyImmutableConfigurationContent")
+            }
+            Self::InvalidMetricQuery(_) => (400_404, "InvalidConfigurationCustomMetricsQuery"),
+            Self::JobAlreadyExists(_) => (409_104, "JobAlreadyExists"),
+            Self::TooManyJobs => (403_003, "JobQuotaExceeded"),
+            Self::JobHasEnded(_) => (405_102, "OperationNotAllowedInCurrentState"),
+            Self::JobTimedOut => (500_008, "GenericTimeout"),
             Self::NotFound(_) => (404_000, "GenericNotFound"),
             Self::FeatureNotSupported(_) => (404_013, "FeatureNotSupported"),
             Self::MethodNotAllowed(_) => (405_000, "GenericMethodNotAllowed"),
             Self::RequestTimedOut => (400_024, "RequestTimedOut"),
             Self::BodyTooLarge => (413_000, "GenericRequestEntityTooLarge"),
-            Self::MessageTooLarge { .. } => (413_001, "MessageTooLarge"),
+            Self::MessageTooLarge { .. } | Self::MethodPayloadTooLarge { .. } => {
+                (413_001, "MessageTooLarge")
+            }
+            Self::DeviceNotOnline { .. } => (404_103, "DeviceNotOnline"),
+            Self::MethodTimedOut => (504_101, "GatewayTimeout"),
+            Self::TooManyMethodsInFlight => (403_800, "DeviceMaximumInflightMethodExceeded"),
+            Self::DeviceConnectionClosedRemotely => (404_104, "DeviceConnectionClosedRemotely"),
+            Self::ConnectionForcefullyClosedOnNewConnection => {
+                (400_027, "ConnectionForcefullyClosedOnNewConnection")
+            }
+            Self::BadDeviceResponse(_) => (502_001, "InvalidResponseWhileProxying"),
             Self::DeviceMaximumQueueDepthExceeded(_) => {
                 (403_004, "DeviceMaximumQueueDepthExceeded")
             }

@@ -1,22 +1,31 @@
 //! The hub: a cheap handle through which principals open sessions.
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::sync::Arc;
+
+use tokio::sync::Notify;
 
 use crate::auth::policy::SharedAccessPolicy;
 use crate::auth::sas::{SasToken, SymmetricKey};
 use crate::auth::x509::{self, CertificateChain, DeviceAuthorities};
 use crate::auth::{self, Credentials, DevicePrincipal, Refusal, ServicePrincipal};
+use crate::configuration::apply::Applying;
+use crate::configuration::{Configuration, ConfigurationId};
 use crate::devicebound::Queues;
 use crate::error::HubError;
 use crate::ids::{DeviceId, GenerationId, IdentityId};
+use crate::job::{Job, JobId};
 use crate::limits;
 use crate::query::twin::Connections;
+use crate::query::twin::TwinDocument;
 use crate::random::Random;
 use crate::session::{
     Connect, Connected, ConnectionState, DeviceRequest, DeviceSession, Presences, ServiceSession,
+    keep_configured, run_jobs,
 };
 use crate::store::{Change, Effect, EventLog, Record, Records, StoreError, Versioned, Watcher};
+use crate::table::Table;
 use crate::throttle::{Operation, Throttles};
 use crate::time::{Clock, Timestamp};
 use crate::transfer::Transfers;
@@ -29,6 +38,10 @@ pub struct Ports {
     pub records: Arc<dyn Records>,
     /// Where events live.
     pub events: Arc<dyn EventLog>,
+    /// Where configurations live.
+    pub configurations: Arc<dyn Table<ConfigurationId, Configuration>>,
+    /// Where jobs live.
+    pub jobs: Arc<dyn Table<JobId, Job>>,
     /// Whose certificates devices may authenticate with.
     pub authorities: Arc<dyn DeviceAuthorities>,
     /// Where the time comes from.
@@ -53,6 +66,12 @@ struct Inner {
     /// Signs what clients hold between the pages of a query. Of this life of this hub only, so that
     /// what another one signed is told from its own; the well-known keys would not do that.
     continuation_key: SymmetricKey,
+    /// Wakes the sweep over all records.
+    configurations_changed: Notify,
+    /// Wakes whoever starts jobs.
+    jobs_changed: Notify,
+    /// Wakes the jobs, to see whether they are the one that was cancelled.
+    job_cancelled: Notify,
 }
 
 /// What a hub holds beside its records: who is connected, and what waits for devices.
@@ -92,6 +111,9 @@ impl Hub {
             live,
             transfers: Transfers::default(),
             continuation_key,
+            configurations_changed: Notify::new(),
+            jobs_changed: Notify::new(),
+            job_cancelled: Notify::new(),
         }))
     }
 
@@ -247,7 +269,8 @@ impl Hub {
     ) -> Result<Arc<Record>, HubError> {
         for _ in 0..limits::COMMIT_ATTEMPTS {
             let current = self.record(id).await?;
-            let Decision { record, effects } = decide(&current.record, self.now())?;
+            let decision = decide(&current.record, self.now())?;
+            let Decision { record, effects } = self.configured(decision).await?;
             let record = Arc::new(record);
             let change = Change {
                 id: id.clone(),
@@ -262,6 +285,61 @@ impl Hub {
             }
         }
         Err(HubError::Conflict(id.clone().into()))
+    }
+
+    /// Lets the configurations have their say in a decision.
+    pub(crate) async fn configured(&self, decision: Decision) -> Result<Decision, HubError> {
+        let configurations = self.configurations().all().await?;
+        let Decision { record, mut effects } = decision;
+        let record = Arc::new(record);
+        match self.reconfigured(&record, &configurations) {
+            None => Ok(Decision { record: Arc::unwrap_or_clone(record), effects }),
+            Some(configured) => {
+                effects.extend(configured.effects);
+                Ok(Decision { record: configured.record, effects })
+            }
+        }
+    }
+
+    /// What these configurations make of a record; none if it is as they want it.
+    pub(crate) fn reconfigured(
+        &self,
+        record: &Arc<Record>,
+        configurations: &[Arc<Configuration>],
+    ) -> Option<Decision> {
+        let twins = OnceCell::new();
+        let holds = |configuration: &Configuration, id: &IdentityId| {
+            let twins = twins.get_or_init(|| TwinDocument::all_of(record, self));
+            let twin = twins.iter().find(|twin| twin.id() == *id);
+            twin.is_some_and(|twin| configuration.target().holds(twin))
+        };
+        Applying { configurations, holds, now: self.now(), random: self.random() }.to(record)
+    }
+
+    /// What the hub does by itself: keeps twins as configurations want them, and runs jobs. Never
+    /// returns; whoever runs the hub runs this beside it, and drops it to end it.
+    pub async fn work(&self) {
+        tokio::join!(keep_configured(self), run_jobs(self));
+    }
+
+    pub(crate) fn jobs(&self) -> &dyn Table<JobId, Job> {
+        &*self.0.ports.jobs
+    }
+
+    pub(crate) fn jobs_changed(&self) -> &Notify {
+        &self.0.jobs_changed
+    }
+
+    pub(crate) fn job_cancelled(&self) -> &Notify {
+        &self.0.job_cancelled
+    }
+
+    pub(crate) fn configurations(&self) -> &dyn Table<ConfigurationId, Configuration> {
+        &*self.0.ports.configurations
+    }
+
+    pub(crate) fn configurations_changed(&self) -> &Notify {
+        &self.0.configurations_changed
     }
 
     /// As [`Hub::change`], for the twin of a device or module.

@@ -8,9 +8,12 @@
 //! * [`auth`] turns a credential into a principal; a principal opens a session of its role:
 //!   [`session`]. What a role may not do does not compile.
 //! * [`query`]: the language in which back ends ask for many twins at once.
-//! * [`registry`], [`twin`], [`event`], [`devicebound`]: the rules. Pure functions: what is there, a request and the
-//!   time give what will be there, or a [`error::HubError`].
-//! * [`store`], [`time`], [`random`]: the ports behind which records, the clock and chance live.
+//! * [`registry`], [`twin`], [`event`], [`devicebound`], [`method`]: the rules. Pure functions: what
+//!   is there, a request and the time give what will be there, or a [`error::HubError`].
+//! * [`configuration`]: what is written into many twins at once, by a condition. [`job`]: what is
+//!   done with many devices, once.
+//! * [`store`], [`table`], [`time`], [`random`]: the ports behind which records, documents, the clock
+//!   and chance live.
 //! * [`throttle`]: the rates of a tier, for who asks for them.
 //! * [`transfer`]: jobs that import and export the registry, and the port to their files.
 //! * [`limits`]: every bound in one place. [`ids`]: small values that must not be mixed up.
@@ -21,18 +24,22 @@
 //! order of the commits.
 
 pub mod auth;
+pub mod configuration;
 pub mod devicebound;
 pub mod directory;
 pub mod error;
 pub mod event;
 pub mod hub;
 pub mod ids;
+pub mod job;
 pub mod limits;
+pub mod method;
 pub mod query;
 pub mod random;
 pub mod registry;
 pub mod session;
 pub mod store;
+pub mod table;
 pub mod throttle;
 pub mod time;
 pub mod transfer;

@@ -38,6 +38,31 @@ pub const TWIN_STRING_BYTES: usize = 4096;
 /// Integers in a twin. Documented: 2^52 either way.
 pub const TWIN_INTEGERS: RangeInclusive<i64> = -4_503_599_627_370_496..=4_503_599_627_370_495;
 
+/// Configurations of a hub. Documented for paid tiers; 20 in the free one.
+pub const CONFIGURATIONS: usize = 100;
+/// Custom metrics of a configuration. Documented.
+pub const CONFIGURATION_METRICS: usize = 5;
+/// Configurations in the answer to a list request that does not say how many. Documented.
+pub const CONFIGURATION_LIST: usize = 20;
+/// How often the configurations are held against everything that changes without a write, such as
+/// who is connected. Ours: the service takes five minutes, and as long for everything else.
+pub const CONFIGURATION_INTERVAL: Duration = Duration::from_secs(30);
+/// Devices that a sweep over all looks at before others get their turn. Ours.
+pub const SWEEP_CHUNK: usize = 256;
+
+/// How long a job may take that does not say. Documented.
+pub const JOB_TIME: Duration = Duration::from_secs(3600);
+/// How long a job is kept after its end. Documented.
+pub const JOB_HISTORY: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Jobs that are kept. Ours: those that ended first make room for new ones.
+pub const JOBS: usize = 1000;
+/// Jobs at work at the same time; others wait. Documented for the largest tier.
+pub const RUNNING_JOBS: usize = 10;
+/// Devices that a job is at before it notes what became of them and others have their turn. Ours.
+pub const JOB_CHUNK: usize = 100;
+/// After what time a job calls devices again that were not there. Ours.
+pub const JOB_RETRY: Duration = Duration::from_secs(1);
+
 /// Bytes in a device-to-cloud message: body, and names and values of properties. Documented.
 pub const EVENT_BYTES: usize = 256 * 1024;
 /// Partitions of the built-in endpoint. Documented default.
@@ -71,6 +96,21 @@ pub const FEEDBACK_BATCH_TIME: Duration = Duration::from_secs(15);
 pub const FEEDBACK_TTL: Duration = Duration::from_secs(60 * 60);
 /// Batches of feedback that wait. Ours: the oldest makes room.
 pub const FEEDBACK_BATCHES: usize = 256;
+
+/// Bytes in the payload of a direct method, and in its answer. Documented.
+pub const METHOD_PAYLOAD_BYTES: usize = 128 * 1024;
+/// Characters in the name of a direct method. Documented.
+pub const METHOD_NAME_CHARACTERS: usize = 100;
+/// How many seconds a caller may wait for the answer of a device. Documented.
+pub const METHOD_RESPONSE_SECONDS: RangeInclusive<i64> = 5..=300;
+/// How many seconds a caller may wait for a device to connect. Documented.
+pub const METHOD_CONNECT_SECONDS: RangeInclusive<i64> = 0..=300;
+/// How long a caller waits for the answer of a device if it does not say. Documented.
+pub const METHOD_RESPONSE_TIME: Duration = Duration::from_secs(30);
+/// Direct methods that a connection has to answer. Ours: the service has an error for it, and
+/// publishes no figure. Less than [`DOWNLINK_QUEUE`], so that a burst of calls is refused before it
+/// costs the device its connection.
+pub const METHODS_IN_FLIGHT: usize = 128;
 
 /// Devices in the answer to a list request. Documented, also the default.
 pub const DEVICE_LIST: usize = 1000;

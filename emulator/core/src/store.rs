@@ -102,6 +102,9 @@ pub enum StoreError {
     /// The record changed since it was read: decide again.
     #[error("record has changed since it was read")]
     Conflict,
+    /// There are as many documents as there may be.
+    #[error("there are as many documents as there may be")]
+    Full,
     /// The backend cannot be reached, or failed.
     #[error("store is not available: {0}")]
     Unavailable(String),

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use time::OffsetDateTime;
+use time::{Date, Month, OffsetDateTime};
 use tokio::sync::watch;
 
 const TICKS_PER_SECOND: u64 = 10_000_000;
@@ -39,6 +39,25 @@ impl Timestamp {
     pub fn from_unix(since: Duration) -> Self {
         let ticks = u64::try_from(since.as_nanos() / 100).unwrap_or(u64::MAX);
         Self(UNIX_EPOCH.saturating_add(ticks))
+    }
+
+    /// Reads what ISO 8601 writes with a date and a time; without a zone it is UTC.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (date, time) = text.split_once(['T', ' '])?;
+        let [year, month, day] = numbers(date, '-')?;
+        let (clock, offset) = split_zone(time)?;
+        let (clock, fraction) = clock.split_once('.').unwrap_or((clock, ""));
+        let [hour, minute, second] = numbers(clock, ':')?;
+        if hour > 23 || minute > 59 || second > 59 {
+            return None;
+        }
+        let month = Month::try_from(u8::try_from(month).ok()?).ok()?;
+        let date =
+            Date::from_calendar_date(i32::try_from(year).ok()?, month, u8::try_from(day).ok()?);
+        let days = date.ok()?.to_julian_day() - Date::from_ordinal_date(1, 1).ok()?.to_julian_day();
+        let seconds = i64::from(days) * 86_400 + i64::from(hour * 3600 + minute * 60 + second);
+        let seconds = u64::try_from(seconds - offset).ok()?;
+        Some(Self(seconds.checked_mul(TICKS_PER_SECOND)?.checked_add(ticks(fraction)?)?))
     }
 
     /// Ticks since year 1.
@@ -93,6 +112,41 @@ impl fmt::Display for Timestamp {
         }
         f.write_str("Z")
     }
+}
+
+/// Three numbers between separators.
+fn numbers(text: &str, separator: char) -> Option<[u32; 3]> {
+    let mut parts = text.split(separator);
+    let mut next = || {
+        let part = parts.next()?;
+        let is_number = (1..=4).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+        is_number.then(|| part.parse().ok())?
+    };
+    let found = [next()?, next()?, next()?];
+    parts.next().is_none().then_some(found)
+}
+
+/// Splits a time from its zone, which is given in seconds.
+fn split_zone(text: &str) -> Option<(&str, i64)> {
+    if let Some(time) = text.strip_suffix(['Z', 'z']) {
+        return Some((time, 0));
+    }
+    let Some(at) = text.find(['+', '-']) else { return Some((text, 0)) };
+    let (time, zone) = text.split_at_checked(at)?;
+    let (sign, zone) = zone.split_at_checked(1)?;
+    let (hours, minutes) = zone.split_once(':')?;
+    let [hours, minutes, _] = numbers(&format!("{hours}:{minutes}:0"), ':')?;
+    let seconds = i64::from(hours.min(24) * 3600 + minutes.min(60) * 60);
+    Some((time, if sign == "-" { -seconds } else { seconds }))
+}
+
+/// A fraction of a second; digits beyond the hub's own measure are dropped.
+fn ticks(fraction: &str) -> Option<u64> {
+    if !fraction.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let digits: String = fraction.chars().chain("0000000".chars()).take(7).collect();
+    digits.parse().ok()
 }
 
 /// A future that a [`Clock`] hands out.
@@ -159,6 +213,31 @@ mod tests {
         ];
         for (at, expected) in table {
             assert_eq!(at.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn dates_are_read_in_the_forms_that_sdks_write() {
+        let table = [
+            ("2020-01-01T00:00:00Z", Some("2020-01-01T00:00:00Z")),
+            ("2020-01-01T00:00:00", Some("2020-01-01T00:00:00Z")),
+            ("2020-01-01T00:00:00.123Z", Some("2020-01-01T00:00:00.123Z")),
+            ("2020-01-01T00:00:00.123456789+00:00", Some("2020-01-01T00:00:00.1234567Z")),
+            ("2020-01-01T01:30:00+01:30", Some("2020-01-01T00:00:00Z")),
+            ("2019-12-31T22:00:00-02:00", Some("2020-01-01T00:00:00Z")),
+            ("0001-01-01T00:00:00Z", Some("0001-01-01T00:00:00Z")),
+            ("0001-01-01T00:00:00+01:00", None),
+            ("2020-02-30T00:00:00Z", None),
+            ("2020-01-01T24:00:00Z", None),
+            ("2020-01-01", None),
+            ("2020-01-01T00:00:00.xZ", None),
+            ("2020-01-01T00:00:00+é", None),
+            ("tomorrow", None),
+            ("T", None),
+        ];
+        for (text, expected) in table {
+            let found = Timestamp::parse(text).map(|at| at.to_string());
+            assert_eq!(found.as_deref(), expected, "{text}");
         }
     }
 

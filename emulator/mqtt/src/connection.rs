@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, info};
 
 use crate::connect::{Admitted, admit};
-use crate::downlink::{write_desired_patch, write_devicebound};
+use crate::downlink::{write_desired_patch, write_devicebound, write_method_call};
 use crate::frame::{self, ConnackCode, Packet};
 use crate::inflight::Inflight;
 use crate::session;
@@ -333,6 +333,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
             Downlink::Devicebound(delivery) => {
                 let Self { socket, uplink, inflight, .. } = self;
                 write_devicebound(&mut socket.output, &delivery, inflight, &uplink.session);
+                Ok(())
+            }
+            Downlink::MethodCall(call) => {
+                write_method_call(&mut self.socket.output, &call);
                 Ok(())
             }
             Downlink::Close(reason) => Err(End::Closed(reason)),

@@ -2,6 +2,7 @@
 
 use bytes::BytesMut;
 use iothub_core::devicebound::Delivery;
+use iothub_core::method::MethodCall;
 use iothub_core::session::{Assurance, DeviceSession};
 use iothub_core::twin::DesiredPatch;
 use iothub_wire::devicebound;
@@ -44,4 +45,10 @@ pub(crate) fn write_devicebound(
             frame::write_acknowledged_publish(output, id, *redelivered, &topic, body);
         }
     }
+}
+
+/// A call of a direct method.
+pub(crate) fn write_method_call(output: &mut BytesMut, call: &MethodCall) {
+    let topic = DownlinkTopic::MethodCall { name: call.name.clone(), id: call.id };
+    frame::write_publish(output, topic.to_string(), call.payload.as_str().to_owned());
 }

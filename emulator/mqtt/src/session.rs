@@ -37,7 +37,7 @@ pub(crate) enum Request {
     /// Change the reported properties.
     PatchReported { rid: RequestId, version: Option<u64>, body: Bytes },
     /// The answer to a direct method.
-    MethodResponse,
+    MethodResponse { rid: RequestId, status: i32, body: Bytes },
 }
 
 /// Decides what a packet means for the connection of `id`.
@@ -92,7 +92,9 @@ fn handle_publish(publish: Publish, id: &IdentityId) -> Result<Action, Violation
         UplinkTopic::PatchReported { rid, version } => {
             Request::PatchReported { rid, version, body: publish.payload }
         }
-        UplinkTopic::MethodResponse { .. } => Request::MethodResponse,
+        UplinkTopic::MethodResponse { rid, status } => {
+            Request::MethodResponse { rid, status, body: publish.payload }
+        }
     };
     Ok(Action::Publish { acknowledge, request })
 }
@@ -145,6 +147,17 @@ mod tests {
                 Action::Publish {
                     acknowledge: None,
                     request: Request::GetTwin { rid: RequestId::new("1") },
+                },
+            ),
+            (
+                publish("$iothub/methods/res/-1/?$rid=2", Qos::AtLeastOnce, false),
+                Action::Publish {
+                    acknowledge: Some(7),
+                    request: Request::MethodResponse {
+                        rid: RequestId::new("2"),
+                        status: -1,
+                        body: Bytes::from_static(b"x"),
+                    },
                 },
             ),
             (

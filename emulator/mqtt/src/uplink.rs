@@ -4,6 +4,7 @@ use bytes::BytesMut;
 use iothub_core::error::HubError;
 use iothub_core::event::Message;
 use iothub_core::hub::Hub;
+use iothub_core::method::CallId;
 use iothub_core::session::{Assurance, Channel, DeviceSession};
 use iothub_core::throttle::Operation;
 use iothub_core::twin::Twin;
@@ -94,8 +95,14 @@ impl Uplink {
             Request::PatchReported { rid, version, body } => {
                 self.patch_reported(rid, version, &body, output).await;
             }
-            // An answer to a call that nobody waits for is dropped, as the service drops it.
-            Request::MethodResponse | Request::Event(_) => self.session.heard(),
+            Request::MethodResponse { rid, status, body } => {
+                self.session.heard();
+                // An id that the hub did not give is nobody's, as one that came too late.
+                if let Some(id) = CallId::parse(rid.as_str()) {
+                    self.session.answer_method(id, status, body);
+                }
+            }
+            Request::Event(_) => self.session.heard(),
         }
         Ok(())
     }

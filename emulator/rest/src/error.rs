@@ -10,7 +10,7 @@ use iothub_core::auth::Refusal;
 use iothub_core::directory::Directory;
 use iothub_core::error::HubError;
 use iothub_core::hub::Hub;
-use iothub_wire::json::error::{classic, flat, tracking_id};
+use iothub_wire::json::error::{classic, flat, nested, tracking_id};
 use tracing::{debug, info};
 
 pub(crate) const ERROR_CODE: HeaderName = HeaderName::from_static("iothub-errorcode");
@@ -32,6 +32,22 @@ impl IntoResponse for Failure {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = status(&self.0);
         response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// An error of a direct method on its way to the caller: its body has a form of its own.
+#[derive(Clone, Debug)]
+pub(crate) struct CallFailure(pub(crate) HubError);
+
+/// Marks an answer whose error is written in the form of direct methods.
+#[derive(Clone, Copy, Debug)]
+struct OfCall;
+
+impl IntoResponse for CallFailure {
+    fn into_response(self) -> Response {
+        let mut response = Failure(self.0).into_response();
+        response.extensions_mut().insert(OfCall);
         response
     }
 }
@@ -70,8 +86,14 @@ pub(crate) async fn finish(
 fn write_error(response: &mut Response, error: &HubError, hub: &Hub) {
     let now = hub.now();
     let tracking_id = tracking_id(hub.random().bytes(), now);
+    let of_call = response.extensions_mut().remove::<OfCall>().is_some();
     let body = match error {
         HubError::ModuleAlreadyExists(_) => flat(error, &tracking_id, now),
+        // Node finds out about a missing device from the classic form alone.
+        HubError::DeviceNotFound(_) | HubError::ModuleNotFound(_) | HubError::Unauthorized(_) => {
+            classic(error.code(), &told(error), &tracking_id)
+        }
+        error if of_call => nested(error, &tracking_id, now),
         _ => classic(error.code(), &told(error), &tracking_id),
     };
     *response.body_mut() = Body::from(body);

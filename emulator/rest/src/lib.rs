@@ -12,11 +12,14 @@
 mod auth;
 mod bulk;
 mod commands;
+mod configurations;
 mod device_api;
 mod devices;
 mod error;
 mod etag;
 mod extract;
+mod jobs;
+mod methods;
 mod modules;
 mod path;
 mod query;

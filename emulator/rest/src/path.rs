@@ -60,7 +60,12 @@ fn is_literal(segments: &[&str], index: usize) -> bool {
     let under_modules = is(2, "modules");
     match index {
         0 => true,
-        1 => is(0, "statistics") || is(0, "messages") || (is(0, "jobs") && is(1, "v2")),
+        1 => {
+            is(0, "statistics")
+                || is(0, "messages")
+                || (is(0, "jobs") && is(1, "v2"))
+                || (is(0, "configurations") && is(1, "testqueries"))
+        }
         2 => is(0, "devices") || is(0, "twins") || is(0, "messages") || is(0, "digitaltwins"),
         3 => !under_modules && (is(0, "devices") || is(0, "jobs")),
         4 => under_modules || is(0, "digitaltwins"),
@@ -93,6 +98,9 @@ mod tests {
             ("/Statistics/Devices", "/statistics/devices"),
             ("/messages/serviceBound/feedback", "/messages/servicebound/feedback"),
             ("/jobs/v2/Job1/Cancel", "/jobs/v2/Job1/cancel"),
+            ("/Configurations/testQueries", "/configurations/testqueries"),
+            ("/configurations/c%23", "/configurations/c%23"),
+            ("/devices/D/applyConfigurationContent", "/devices/D/applyconfigurationcontent"),
         ];
         for (path, expected) in table {
             assert_eq!(normalize_path(path), expected, "{path}");

@@ -18,8 +18,8 @@ const MAX_ITEM_COUNT: HeaderName = HeaderName::from_static("x-ms-max-item-count"
 
 /// Which page of an answer is wanted, and how long it may be.
 pub(crate) struct Paging {
-    size: usize,
-    continuation: Option<String>,
+    pub(crate) size: usize,
+    pub(crate) continuation: Option<String>,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Paging {
@@ -43,14 +43,24 @@ pub(crate) async fn post(
 ) -> Result<Response, Failure> {
     let text = query::parse_request(&body)?;
     let page = session.query(text, size, continuation.as_deref()).await?;
-    let mut response = json(query::rows(&page.rows, &version));
+    let rows = query::rows(&page.rows, &version);
+    Ok(answer(rows, query::item_type(&page.rows), page.continuation))
+}
+
+/// Rows, what they are, and where the next ones begin.
+pub(crate) fn answer(
+    rows: String,
+    item_type: &'static str,
+    continuation: Option<String>,
+) -> Response {
+    let mut response = json(rows);
     let headers = response.headers_mut();
-    headers.insert(ITEM_TYPE, HeaderValue::from_static(query::item_type(&page.rows)));
+    headers.insert(ITEM_TYPE, HeaderValue::from_static(item_type));
     // Clients take the header's absence for the end, and nothing else.
-    if let Some(next) = page.continuation.and_then(|next| HeaderValue::from_str(&next).ok()) {
+    if let Some(next) = continuation.and_then(|next| HeaderValue::from_str(&next).ok()) {
         headers.insert(CONTINUATION, next);
     }
-    Ok(response)
+    response
 }
 
 /// A header's text; an empty one counts as missing, since clients send what they were given.

@@ -12,7 +12,8 @@ use tower::util::BoxCloneSyncService;
 
 use crate::error::{Failure, finish};
 use crate::{
-    bulk, commands, device_api, devices, modules, path, query, statistics, transfer, twins, unread,
+    bulk, commands, configurations, device_api, devices, jobs, methods, modules, path, query,
+    statistics, transfer, twins, unread,
 };
 
 /// What the service offers and the emulator serves; `docs/compat.md` lists the same.
@@ -43,20 +44,9 @@ pub const EMULATED: &[(&str, &str)] = &[
     ("GET", "/devices/{id}/messages/devicebound"),
     ("DELETE", "/devices/{id}/messages/devicebound/{token}"),
     ("POST", "/devices/{id}/messages/devicebound/{token}/abandon"),
-    ("GET", "/statistics/devices"),
-    ("GET", "/statistics/service"),
-    // served by the program, which knows the edge of MQTT too
-    ("GET", "/$iothub/websocket"),
-];
-
-/// What the service offers and the emulator does not serve yet: these answer
-/// `FeatureNotSupported`, so that a caller can tell them from a mistyped path.
-pub const NOT_EMULATED: &[(&str, &str)] = &[
-    ("POST", "/devices/{id}/applyConfigurationContent"),
-    ("POST", "/devices/{id}/files"),
-    ("POST", "/devices/{id}/files/notifications"),
     ("POST", "/twins/{id}/methods"),
     ("POST", "/twins/{id}/modules/{module}/methods"),
+    ("POST", "/devices/{id}/applyconfigurationcontent"),
     ("GET", "/configurations"),
     ("GET", "/configurations/{id}"),
     ("PUT", "/configurations/{id}"),
@@ -66,6 +56,17 @@ pub const NOT_EMULATED: &[(&str, &str)] = &[
     ("PUT", "/jobs/v2/{id}"),
     ("GET", "/jobs/v2/{id}"),
     ("POST", "/jobs/v2/{id}/cancel"),
+    ("GET", "/statistics/devices"),
+    ("GET", "/statistics/service"),
+    // served by the program, which knows the edge of MQTT too
+    ("GET", "/$iothub/websocket"),
+];
+
+/// What the service offers and the emulator does not serve yet: these answer
+/// `FeatureNotSupported`, so that a caller can tell them from a mistyped path.
+pub const NOT_EMULATED: &[(&str, &str)] = &[
+    ("POST", "/devices/{id}/files"),
+    ("POST", "/devices/{id}/files/notifications"),
     ("GET", "/digitaltwins/{id}"),
     ("PATCH", "/digitaltwins/{id}"),
     ("POST", "/digitaltwins/{id}/commands/{command}"),
@@ -100,6 +101,18 @@ pub fn service(directory: &Directory) -> Service {
         .route("/devices/{id}/messages/devicebound", get(device_api::receive))
         .route("/devices/{id}/messages/devicebound/{token}", delete(device_api::settle))
         .route("/devices/{id}/messages/devicebound/{token}/abandon", post(device_api::abandon))
+        .route("/twins/{id}/methods", post(methods::invoke))
+        .route("/twins/{id}/modules/{module}/methods", post(methods::invoke))
+        .route("/devices/{id}/applyconfigurationcontent", post(configurations::apply_content))
+        .route("/configurations", get(configurations::list))
+        .route("/configurations/testqueries", post(configurations::test_queries))
+        .route(
+            "/configurations/{id}",
+            get(configurations::get).put(configurations::put).delete(configurations::delete),
+        )
+        .route("/jobs/v2/query", get(jobs::query))
+        .route("/jobs/v2/{id}", get(jobs::get).put(jobs::put))
+        .route("/jobs/v2/{id}/cancel", post(jobs::cancel))
         .route("/statistics/devices", get(statistics::devices))
         .route("/statistics/service", get(statistics::service))
         .fallback(unknown)

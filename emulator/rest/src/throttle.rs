@@ -32,7 +32,7 @@ fn operation(method: &Method, path: &str, bytes: usize) -> Option<Operation> {
             Some(Operation::ReceiveDevicebound)
         }
         ["devices", _, "messages" | "files", ..] => None,
-        ["devices", _, "applyConfigurationContent"] => Some(Operation::Configuration),
+        ["devices", _, "applyconfigurationcontent"] => Some(Operation::Configuration),
         ["devices", ..] => Some(Operation::Registry),
         ["twins", .., "methods"] => Some(Operation::InvokeMethod(bytes)),
         ["twins" | "digitaltwins", ..] => Some(match *method {

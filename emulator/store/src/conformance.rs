@@ -7,7 +7,10 @@ use iothub_core::auth::AuthMethod;
 use iothub_core::event::{Event, Message};
 use iothub_core::ids::{DeviceId, GenerationId, IdentityId};
 use iothub_core::registry::identity::{Authentication, DeviceIdentity, Status};
-use iothub_core::store::{Change, Effect, EventLog, Record, Records, StoreError, Watcher};
+use iothub_core::store::{
+    Change, Effect, EventLog, Record, Records, Revision, StoreError, Watcher,
+};
+use iothub_core::table::{Table, TableChange};
 use iothub_core::time::Timestamp;
 use iothub_core::twin::Twin;
 
@@ -127,4 +130,43 @@ pub(crate) async fn events_are_numbered(log: impl EventLog) {
     assert_eq!(log.read(0, 0, 1).await.unwrap().len(), 1);
     assert!(log.read(0, 3, 10).await.unwrap().is_empty());
     assert!(log.append(log.partitions(), event("x")).await.is_err());
+}
+
+fn document(
+    key: &str,
+    expected: Option<Revision>,
+    value: Option<&str>,
+) -> TableChange<String, String> {
+    TableChange {
+        key: key.to_owned(),
+        expected,
+        value: value.map(|value| Arc::new(value.to_owned())),
+        room: 2,
+    }
+}
+
+/// Documents are committed only against the revision that was read.
+pub(crate) async fn documents_are_compared(table: impl Table<String, String>) {
+    let key = "k".to_owned();
+    assert!(table.get(&key).await.unwrap().is_none());
+    let first = table.commit(document("k", None, Some("1"))).await.unwrap();
+    assert_eq!(table.commit(document("k", None, Some("x"))).await, Err(StoreError::Conflict));
+    let second = table.commit(document("k", Some(first), Some("2"))).await.unwrap();
+    assert!(second > first);
+    assert_eq!(table.commit(document("k", Some(first), None)).await, Err(StoreError::Conflict));
+    let found = table.get(&key).await.unwrap().unwrap();
+    assert_eq!((found.value.as_str(), found.revision), ("2", second));
+    table.commit(document("k", Some(second), None)).await.unwrap();
+    assert!(table.get(&key).await.unwrap().is_none());
+    assert_eq!(table.commit(document("k", Some(second), None)).await, Err(StoreError::Conflict));
+}
+
+/// There are as many documents as there is room for, in the order of their keys.
+pub(crate) async fn documents_have_room(table: impl Table<String, String>) {
+    table.commit(document("b", None, Some("b"))).await.unwrap();
+    let first = table.commit(document("a", None, Some("a"))).await.unwrap();
+    assert_eq!(table.commit(document("c", None, Some("c"))).await, Err(StoreError::Full));
+    table.commit(document("a", Some(first), Some("a"))).await.unwrap();
+    let all = table.all().await.unwrap();
+    assert_eq!(all.iter().map(|one| one.as_str()).collect::<Vec<_>>(), ["a", "b"]);
 }

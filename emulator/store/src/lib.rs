@@ -5,3 +5,4 @@
 #[cfg(test)]
 mod conformance;
 pub mod memory;
+pub mod memory_table;

@@ -14,7 +14,9 @@
 use std::fmt;
 
 use iothub_core::ids::{DeviceId, IdentityId, InvalidId, ModuleId};
+use iothub_core::method::{CallId, MethodName};
 use iothub_core::session::Channel;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 /// A topic that a device publishes to.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -55,6 +57,13 @@ pub enum DownlinkTopic {
         /// The version of the desired section after the patch.
         version: u64,
     },
+    /// `$iothub/methods/POST/{name}/?$rid={rid}`
+    MethodCall {
+        /// Which method.
+        name: MethodName,
+        /// Comes back in the answer.
+        id: CallId,
+    },
     /// `$iothub/twin/res/{status}/?$rid={rid}`, with `&$version={version}` after a patch
     TwinResponse {
         /// The request being answered.
@@ -65,6 +74,9 @@ pub enum DownlinkTopic {
         version: Option<u64>,
     },
 }
+
+/// What MQTT has wildcards for may stand in the name of a method, and not in a topic.
+const NOT_IN_A_TOPIC: AsciiSet = CONTROLS.add(b'#').add(b'+');
 
 /// A request id: whatever text the peer chose, compared but never interpreted.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -176,6 +188,10 @@ impl fmt::Display for DownlinkTopic {
             Self::DesiredPatch { version } => {
                 write!(f, "$iothub/twin/PATCH/properties/desired/?$version={version}")
             }
+            Self::MethodCall { name, id } => {
+                let name = utf8_percent_encode(name.as_str(), &NOT_IN_A_TOPIC);
+                write!(f, "$iothub/methods/POST/{name}/?$rid={id}")
+            }
             Self::TwinResponse { rid, status, version } => {
                 write!(f, "$iothub/twin/res/{status}/?$rid={rid}")?;
                 version.map_or(Ok(()), |version| write!(f, "&$version={version}"))
@@ -185,6 +201,11 @@ impl fmt::Display for DownlinkTopic {
 }
 
 impl RequestId {
+    /// The text as it came.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// Takes the text as it came.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
@@ -320,6 +341,12 @@ mod tests {
         assert_eq!(answer.to_string(), "$iothub/twin/res/200/?$rid=a%20");
         let patch = DownlinkTopic::DesiredPatch { version: 4 };
         assert_eq!(patch.to_string(), "$iothub/twin/PATCH/properties/desired/?$version=4");
+        let call = |name| DownlinkTopic::MethodCall {
+            name: MethodName::parse(name).unwrap(),
+            id: CallId::parse("7").unwrap(),
+        };
+        assert_eq!(call("c*m").to_string(), "$iothub/methods/POST/c*m/?$rid=7");
+        assert_eq!(call("a#+%b").to_string(), "$iothub/methods/POST/a%23%2B%b/?$rid=7");
     }
 
     #[test]

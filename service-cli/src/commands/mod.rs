@@ -2,9 +2,12 @@
 //! the ways in which they end.
 
 pub(crate) mod bulk;
+pub(crate) mod configuration;
 pub(crate) mod configure;
 pub(crate) mod device;
 mod identity;
+pub(crate) mod job;
+pub(crate) mod method;
 pub(crate) mod module;
 pub(crate) mod query;
 pub(crate) mod stats;
@@ -63,11 +66,9 @@ impl From<Error> for Failure {
 }
 
 impl Failure {
-    /// For commands that only look: that there is no such device or module is an answer, not an
-    /// error.
+    /// For commands that only look: that there is no such thing is an answer, not an error.
     pub(crate) fn of_looking(error: Error) -> Self {
-        let absent = error.is_device_not_found() || error.is_module_not_found();
-        if absent { Self::Absent(error) } else { Self::Call(error) }
+        if error.is_not_found() { Self::Absent(error) } else { Self::Call(error) }
     }
 
     pub(crate) fn exit_code(&self) -> u8 {
@@ -126,6 +127,18 @@ fn call_remedy(error: &Error, target: Option<&Target>) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// Parses a JSON value.
+pub(crate) fn json_value(text: &str) -> Result<serde_json::Value, String> {
+    serde_json::from_str(text).map_err(|why| format!("{text:?} is not JSON: {why}"))
+}
+
+/// Parses a JSON object.
+pub(crate) fn json_object(
+    text: &str,
+) -> Result<serde_json::Map<String, serde_json::Value>, String> {
+    serde_json::from_str(text).map_err(|why| format!("{text:?} is no JSON object: {why}"))
 }
 
 /// Parses what `--etag` gives: `*`, or a tag with or without its quotes.

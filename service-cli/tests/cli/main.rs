@@ -10,6 +10,8 @@ mod bulk;
 mod configure;
 mod connect;
 mod device;
+mod documents;
+mod method;
 mod module;
 mod query;
 mod support;

@@ -97,7 +97,7 @@ fn what_is_not_emulated_says_so_in_the_service_s_shape() {
         ("GET", "/"),
         ("GET", "/nothing"),
         ("POST", "/devices/query"),
-        ("GET", "/configurations"),
+        ("GET", "/configurations/none"),
         ("GET", "/jobs/v2/1"),
         ("PATCH", "/devices/d1"),
         ("DELETE", "/twins/d1"),

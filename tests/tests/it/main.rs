@@ -14,6 +14,7 @@
 mod admin;
 mod auth;
 mod bulk;
+mod configurations;
 mod connect;
 mod device_api;
 mod devicebound;
@@ -22,8 +23,10 @@ mod errors;
 mod events;
 mod identity;
 mod illegal;
+mod jobs;
 mod legacy;
 mod load;
+mod method;
 mod modules;
 mod policies;
 mod query;

@@ -50,6 +50,13 @@ impl<'c> TwinDocument<'c> {
         device.modules.values().map(of_module).collect()
     }
 
+    /// The twin of a device and those of its modules.
+    pub fn all_of(device: &Arc<Record>, connections: &'c dyn Connections) -> Vec<Self> {
+        let mut twins = Self::of_modules(device, connections);
+        twins.push(Self::of_device(device.clone(), connections));
+        twins
+    }
+
     /// Whose it is.
     pub fn id(&self) -> IdentityId {
         let module = self.module.as_ref().map(|module| module.identity.id.clone());
@@ -121,10 +128,14 @@ impl<'c> TwinDocument<'c> {
             TwinAttribute::ParentScopes if device.parent_scopes.is_empty() => Datum::Undefined,
             TwinAttribute::ParentScopes => composite(json!(device.parent_scopes)),
             // The sections have members of their own and are looked up there.
-            TwinAttribute::Tags
-            | TwinAttribute::Desired
-            | TwinAttribute::Reported
-            | TwinAttribute::Configurations => Datum::Undefined,
+            TwinAttribute::Tags | TwinAttribute::Desired | TwinAttribute::Reported => {
+                Datum::Undefined
+            }
+            TwinAttribute::Configurations => self
+                .twin()
+                .configurations
+                .to_json()
+                .map_or(Datum::Undefined, |found| composite(Value::Object(found))),
         }
     }
 }

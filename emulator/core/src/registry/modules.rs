@@ -84,6 +84,24 @@ pub(super) fn add_system_modules(record: &mut Record, now: Timestamp, random: &R
     }
 }
 
+/// Adds a module that a deployment names, unless it is there.
+pub(crate) fn add_managed_module(
+    record: &mut Record,
+    id: &ModuleId,
+    now: Timestamp,
+    random: &Random,
+) -> Result<(), HubError> {
+    if record.modules.contains_key(id) {
+        return Ok(());
+    }
+    if record.modules.len() >= limits::MODULES_PER_DEVICE {
+        return Err(HubError::TooManyModules(record.identity.id.clone()));
+    }
+    let managed = ModuleDraft { managed_by: Some("iotEdge".to_owned()), ..ModuleDraft::default() };
+    record.modules.insert(id.clone(), Arc::new(new_module(id, &managed, now, random)?));
+    Ok(())
+}
+
 fn new_module(
     id: &ModuleId,
     draft: &ModuleDraft,

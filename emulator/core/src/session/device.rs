@@ -11,6 +11,7 @@ use crate::error::HubError;
 use crate::event::Message;
 use crate::hub::Hub;
 use crate::ids::IdentityId;
+use crate::method::broker::{Calls, Lost};
 use crate::registry::identity::Status;
 use crate::time::Timestamp;
 use crate::twin::{Dialect, Document, Twin};
@@ -42,6 +43,7 @@ pub struct DeviceSession {
     pub(super) connection: ConnectionId,
     model_id: Option<String>,
     activity: Arc<Activity>,
+    calls: Arc<Calls>,
 }
 
 impl DeviceSession {
@@ -51,14 +53,12 @@ impl DeviceSession {
         principal: DevicePrincipal,
         connect: Connect,
     ) -> Result<Connected, HubError> {
-        let Arrival { connection, mut receiver, activity, resumed } = hub.presences().connect(
-            principal.id(),
-            principal.generation(),
-            connect.persistent,
-            hub.now(),
-        );
+        let Arrival { connection, mut receiver, activity, calls, resumed } = hub
+            .presences()
+            .connect(principal.id(), principal.generation(), connect.persistent, hub.now());
         receiver.open_mailbox(Mailbox::of(&hub, &principal, connection));
-        let session = Self { hub, principal, connection, model_id: connect.model_id, activity };
+        let model_id = connect.model_id;
+        let session = Self { hub, principal, connection, model_id, activity, calls };
         // The identity may have changed between the check of the credential and the line above,
         // when there was no connection yet that its commit could have closed.
         session.check_identity().await?;
@@ -162,6 +162,10 @@ impl DeviceSession {
         Ok(())
     }
 
+    pub(super) fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
     fn now(&self) -> Timestamp {
         self.hub.now()
     }
@@ -171,5 +175,6 @@ impl Drop for DeviceSession {
     fn drop(&mut self) {
         self.release_devicebound();
         self.hub.presences().disconnect(self.principal.id(), self.connection, self.now());
+        self.calls.end(Lost::Disconnected);
     }
 }

@@ -7,6 +7,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use super::mailbox::{self, Mailbox};
 use crate::devicebound::Delivery;
 use crate::limits;
+use crate::method::MethodCall;
 use crate::twin::DesiredPatch;
 
 /// Something that an edge must deliver.
@@ -16,6 +17,8 @@ pub enum Downlink {
     DesiredPatch(Arc<DesiredPatch>),
     /// A cloud-to-device message, which the device settles or has settled.
     Devicebound(Delivery),
+    /// A direct method is called, and the device listens to that.
+    MethodCall(Arc<MethodCall>),
     /// Close the connection. Nothing follows.
     Close(CloseReason),
 }

@@ -2,21 +2,30 @@
 //! [`ServiceSession`]. What a role may not do does not compile.
 
 mod bulk;
+mod configurations;
 mod device;
 mod devicebound;
 mod downlink;
+mod job_run;
+mod jobs;
 mod mailbox;
+mod methods;
+mod metrics;
 mod modules;
 mod presence;
 mod query;
 mod request;
 mod service;
 mod subscriptions;
+mod sweep;
 mod transfer;
 
 pub use bulk::{BulkResult, RenewedKeys};
+pub use configurations::{ConfigurationView, MetricResults, QueryErrors};
 pub use device::{Connect, Connected, DeviceSession};
 pub use downlink::{CloseReason, Downlink, DownlinkReceiver};
+pub(crate) use job_run::run_jobs;
+pub use jobs::{JobFilter, JobPage};
 pub use modules::ModuleView;
 pub use presence::ConnectionState;
 pub(crate) use presence::{ConnectionId, Presences};
@@ -24,4 +33,5 @@ pub use query::{QueryPage, QueryRows};
 pub use request::DeviceRequest;
 pub use service::{DeviceView, RegistryStatistics, ServiceSession, TwinView};
 pub use subscriptions::{Assurance, Channel, Subscription, Subscriptions};
+pub(crate) use sweep::keep_configured;
 pub use transfer::TransferRun;

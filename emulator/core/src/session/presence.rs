@@ -8,6 +8,8 @@ use dashmap::DashMap;
 use super::downlink::{self, CloseReason, Downlink, DownlinkReceiver, DownlinkSender};
 use super::subscriptions::{Channel, Subscription, Subscriptions};
 use crate::ids::{GenerationId, IdentityId};
+use crate::method::broker::{Arrivals, Calls, Lost, NotCalled, PendingCall};
+use crate::method::{MethodCall, MethodName, Payload};
 use crate::store::{Effect, Watcher};
 use crate::time::Timestamp;
 
@@ -47,6 +49,8 @@ impl ConnectionState {
 pub(crate) struct Presences {
     by_id: DashMap<IdentityId, Presence>,
     last_connection: AtomicU64,
+    /// Who waits for a device to listen to its methods.
+    arrivals: Arrivals,
 }
 
 #[derive(Debug)]
@@ -54,6 +58,8 @@ struct Presence {
     generation: GenerationId,
     /// The live connection.
     connection: Option<(ConnectionId, DownlinkSender)>,
+    /// The direct methods that the live connection has to answer.
+    calls: Arc<Calls>,
     /// Kept between connections if the session is persistent.
     subscriptions: Subscriptions,
     persistent: bool,
@@ -80,6 +86,7 @@ pub(super) struct Arrival {
     pub(super) connection: ConnectionId,
     pub(super) receiver: DownlinkReceiver,
     pub(super) activity: Arc<Activity>,
+    pub(super) calls: Arc<Calls>,
     /// Whether subscriptions of an earlier connection came back.
     pub(super) resumed: bool,
 }
@@ -109,12 +116,18 @@ impl Presences {
         }
         presence.persistent = persistent;
         presence.connection = Some((connection, sender));
+        let before = std::mem::take(&mut presence.calls);
+        before.end(Lost::TakenOver);
+        if presence.subscriptions.get(Channel::Methods).is_some() {
+            self.arrivals.announce(id);
+        }
         presence.changed = now;
         presence.activity.note(now);
         Arrival {
             connection,
             receiver,
             activity: presence.activity.clone(),
+            calls: presence.calls.clone(),
             resumed: !presence.subscriptions.is_empty(),
         }
     }
@@ -149,7 +162,26 @@ impl Presences {
             && presence.is(connection)
         {
             change(&mut presence.subscriptions);
+            if presence.subscriptions.get(Channel::Methods).is_some() {
+                self.arrivals.announce(id);
+            }
         }
+    }
+
+    /// Hands a call to a device that is connected and listens to its methods.
+    pub(crate) fn call(
+        &self,
+        id: &IdentityId,
+        name: &MethodName,
+        payload: &Payload,
+    ) -> Result<PendingCall, NotCalled> {
+        let presence = self.by_id.get(id).ok_or(NotCalled::NotOnline)?;
+        presence.call(name, payload)
+    }
+
+    /// Who waits for a device to listen to its methods.
+    pub(crate) fn arrivals(&self) -> &Arrivals {
+        &self.arrivals
     }
 
     /// Whether a device listens to `channel`.
@@ -217,6 +249,8 @@ impl Watcher for Presences {
                     if let Some((_, presence)) = self.by_id.remove(id) {
                         presence.close(CloseReason::Deleted);
                     }
+                    // Who waits for it learns that it will not come.
+                    self.arrivals.announce(id);
                 }
             }
         }
@@ -228,6 +262,7 @@ impl Presence {
         Self {
             generation,
             connection: None,
+            calls: Arc::default(),
             subscriptions: Subscriptions::default(),
             persistent: false,
             changed: Timestamp::NEVER,
@@ -243,6 +278,18 @@ impl Presence {
         if let Some((_, sender)) = &self.connection {
             sender.close(reason);
         }
+    }
+
+    fn call(&self, name: &MethodName, payload: &Payload) -> Result<PendingCall, NotCalled> {
+        let Some((_, sender)) = &self.connection else { return Err(NotCalled::NotOnline) };
+        self.subscriptions.get(Channel::Methods).ok_or(NotCalled::NotOnline)?;
+        let call = self.calls.begin()?;
+        sender.send(Downlink::MethodCall(Arc::new(MethodCall {
+            id: call.id(),
+            name: name.clone(),
+            payload: payload.clone(),
+        })));
+        Ok(call)
     }
 
     fn notify(&self, channel: Channel, downlink: impl FnOnce() -> Downlink) {

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::service::{ServiceSession, TwinView};
 use crate::auth::policy::AccessRight;
 use crate::error::HubError;
+use crate::job;
 use crate::limits;
 use crate::query::row::Row;
 use crate::query::twin::TwinDocument;
@@ -69,15 +70,15 @@ impl ServiceSession {
                     records.flat_map(|record| TwinDocument::of_modules(&record, connections));
                 of_twins(run(&query, from, size, twins).await)
             }
-            Source::Jobs => of_jobs(run(&query, from, size, self.job_rows()).await),
+            Source::Jobs => of_jobs(run(&query, from, size, self.job_rows().await?).await),
         };
         let continuation = next.map(|next| next.to_token(text, key));
         Ok(QueryPage { rows, continuation })
     }
 
-    /// What jobs did to devices: nothing as long as there are no jobs.
-    fn job_rows(&self) -> impl Iterator<Item = Row> + Send + use<> {
-        std::iter::empty()
+    /// What jobs did to devices.
+    async fn job_rows(&self) -> Result<impl Iterator<Item = Row> + Send + use<>, HubError> {
+        Ok(self.hub().jobs().all().await?.into_iter().flat_map(job::rows))
     }
 }
 
@@ -100,7 +101,7 @@ async fn run<D: Subject>(
 }
 
 /// Lets other tasks of this thread run.
-async fn pause() {
+pub(super) async fn pause() {
     let mut paused = false;
     poll_fn(|context| {
         if paused {

@@ -217,13 +217,11 @@ impl ServiceSession {
         draft: &IdentityDraft,
     ) -> Result<Arc<Record>, HubError> {
         let record = registry::create(id, draft, self.hub.now(), self.hub.random())?;
+        let created = Decision { record, effects: Vec::new() };
+        let Decision { record, effects } = self.hub.configured(created).await?;
         let record = Arc::new(record);
-        let change = Change {
-            id: id.clone(),
-            expected: None,
-            record: Some(record.clone()),
-            effects: Vec::new(),
-        };
+        let change =
+            Change { id: id.clone(), expected: None, record: Some(record.clone()), effects };
         match self.hub.records().commit(change).await {
             Ok(_) => Ok(record),
             Err(StoreError::Conflict) => Err(HubError::DeviceAlreadyExists(id.clone())),

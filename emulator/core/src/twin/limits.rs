@@ -50,7 +50,7 @@ impl Dialect {
     pub const CURRENT: Self = Self { arrays: true };
 
     /// Fails if a patch, where null removes, breaks a rule.
-    pub(super) fn check_patch(self, patch: &Document) -> Result<(), HubError> {
+    pub(crate) fn check_patch(self, patch: &Document) -> Result<(), HubError> {
         self.check_object(patch, 0, Nulls::Remove)
     }
 

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 pub use limits::Dialect;
 pub use metadata::Metadata;
 
+use crate::configuration::Targeting;
 use crate::error::HubError;
 use crate::ids::{ETag, IdentityId, Precondition};
 use crate::store::Effect;
@@ -35,6 +36,8 @@ pub struct Twin {
     pub version: u64,
     /// Counts the service's writes; shows as the ETag.
     pub service_writes: u64,
+    /// The configurations that target it.
+    pub configurations: Targeting,
 }
 
 /// The desired or the reported properties.
@@ -107,6 +110,7 @@ impl Twin {
             reported: Section::new(now),
             version: 2,
             service_writes: 1,
+            configurations: Targeting::default(),
         }
     }
 

@@ -1,10 +1,13 @@
 //! The JSON of IoT Hub.
 
 pub mod bulk;
+pub mod configuration;
 pub mod error;
 pub mod identity;
+pub mod job;
 pub mod keys;
 pub mod messages;
+pub mod method;
 pub mod module;
 pub mod query;
 pub mod statistics;

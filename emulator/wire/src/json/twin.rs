@@ -44,6 +44,7 @@ pub fn service_document(view: &TwinView, version: &ApiVersion) -> Option<String>
         tags: twin.tags.as_ref(),
         properties: Properties::of(twin),
         capabilities: Capabilities { iot_edge: device.iot_edge },
+        configurations: twin.configurations.to_json(),
         device_scope: device.device_scope.as_deref(),
         parent_scopes: parent_scopes(device),
     }))
@@ -78,6 +79,8 @@ struct ServiceTwin<'a> {
     tags: Option<&'a Document>,
     properties: Properties<'a>,
     capabilities: Capabilities,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    configurations: Option<Document>,
     #[serde(skip_serializing_if = "Option::is_none")]
     device_scope: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
