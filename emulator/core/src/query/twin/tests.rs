@@ -58,7 +58,7 @@ fn everything_of_a_twin_can_be_asked_for() {
         ("statusUpdatedTime < '2020-01-01T00:00:00Z'", true),
         ("connectionState = 'Connected'", true),
         ("lastActivityTime = '0001-01-01T00:00:00Z'", true),
-        ("cloudToDeviceMessageCount = 0", true),
+        ("cloudToDeviceMessageCount = 3", true),
         ("authenticationType = 'sas'", true),
         ("is_object(x509Thumbprint)", true),
         ("x509Thumbprint.primaryThumbprint = null", true),
