@@ -131,6 +131,10 @@ pub(crate) struct Options {
     /// Refuse connections for a host name that is none of the emulator's
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     strict_hosts: Option<String>,
+    /// Folder for import and export jobs; a folder in it stands for a container of a storage
+    /// account [default: none, and no such jobs]
+    #[arg(long, value_name = "DIRECTORY")]
+    storage_dir: Option<String>,
     /// Keys of the hub's policies: the documented ones, or new ones in every run
     /// [default: well-known] [possible values: well-known, random]
     #[arg(long, value_name = "KEYS")]
@@ -188,6 +192,7 @@ impl Options {
             ("admin-bind", &self.admin_bind),
             ("admin-port", &self.admin_port),
             ("strict-hosts", &self.strict_hosts),
+            ("storage-dir", &self.storage_dir),
             ("keys", &self.keys),
             ("hub-name", &self.hub_name),
             ("quiet", &self.quiet),
@@ -271,6 +276,7 @@ mod tests {
             "--device-ca=b.pem",
             "--strict-hosts",
             "--state-dir=/s",
+            "--storage-dir=/b",
             "--key-algorithm=rsa",
             "--keys=random",
             "--hub-name=hub-1",
@@ -296,6 +302,7 @@ mod tests {
             config.device_authorities == default.device_authorities,
             config.strict_hosts == default.strict_hosts,
             config.state_dir == default.state_dir,
+            config.storage_dir == default.storage_dir,
             config.key_algorithm == default.key_algorithm,
             config.keys == default.keys,
             config.hub_name == default.hub_name,
@@ -307,7 +314,7 @@ mod tests {
             config.units == default.units,
             config.enforce_throttles == default.enforce_throttles,
         ];
-        assert_eq!(same, [false; 21]);
+        assert_eq!(same, [false; 22]);
         assert_eq!(resolve(&[&["run"], line.as_slice()].concat()), config);
     }
 

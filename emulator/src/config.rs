@@ -59,6 +59,9 @@ pub struct Config {
     pub strict_hosts: bool,
     /// Where certificates are kept from one run to the next; none keeps them in memory only.
     pub state_dir: Option<PathBuf>,
+    /// The folder in which import and export jobs find the containers of their files; none means
+    /// that there are no such jobs.
+    pub storage_dir: Option<PathBuf>,
     /// The kind of the certificates' keys; none means what the state directory already has, and
     /// ECDSA where it has nothing.
     pub key_algorithm: Option<KeyAlgorithm>,
@@ -136,6 +139,7 @@ impl Default for Config {
             device_authorities: Vec::new(),
             strict_hosts: false,
             state_dir: None,
+            storage_dir: None,
             key_algorithm: None,
             keys: HubKeys::default(),
             hub_name: "emulator".to_owned(),
@@ -173,6 +177,7 @@ impl Config {
             device_authorities: layers.many("device-ca", &Kind::PATH),
             strict_hosts: layers.one("strict-hosts", &Kind::SWITCH).unwrap_or_default(),
             state_dir: state_dir(&mut layers, sources),
+            storage_dir: layers.one("storage-dir", &Kind::PATH),
             key_algorithm: layers.one("key-algorithm", &Kind::KEY_ALGORITHM),
             keys: layers.one("keys", &Kind::HUB_KEYS).unwrap_or_default(),
             hub_name: layers.one("hub-name", &Kind::HUB_NAME).unwrap_or(default.hub_name),

@@ -96,7 +96,8 @@ async fn tell_story() -> Result<bool, DemoError> {
     device.follow_until("reported its configuration", is_first_report).await?;
 
     step("The twin, as the back end sees it:")?;
-    let before = blocking(&client, &device_id, Client::get_twin).await?;
+    let before =
+        blocking(&client, &device_id, |client, id| client.get_twin(&id.clone().into())).await?;
     document(&before)?;
 
     step(&format!(

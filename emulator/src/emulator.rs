@@ -30,6 +30,7 @@ use crate::http;
 use crate::keys::built_in_policies;
 use crate::listener::{Port, handshake, no_delay};
 use crate::state_dir::{Readers, StateDir, StateError};
+use crate::storage::Folder;
 use crate::websocket::{self, Below};
 
 /// The policy whose connection string is handed out: it may do everything.
@@ -172,6 +173,7 @@ fn build_hub(config: &Config) -> Result<Hub, StartError> {
         authorities: Arc::new(Authorities::new(&config.device_authorities, dir)?),
         clock: Arc::new(SystemClock),
         random,
+        storage: config.storage_dir.clone().map(|root| Arc::new(Folder::new(root)) as _),
     };
     let throttles = config.enforce_throttles.then(|| Throttles::new(config.tier, config.units));
     Ok(Hub::new(&config.hub_name, policies, throttles, ports))

@@ -7,6 +7,7 @@
 //!   `drain.rs` serve ports.
 //! * [`config`]: what it can be told. [`certificate`], [`bundle`], [`authorities`],
 //!   [`state_dir`]: what it keeps.
+//! * `storage.rs`: the folder for import and export jobs.
 //! * [`banner`], [`keys`], [`clock`], [`stop`]: what the binary needs besides.
 
 pub mod authorities;
@@ -23,6 +24,7 @@ mod listener;
 mod pem;
 pub mod state_dir;
 pub mod stop;
+mod storage;
 mod websocket;
 
 pub use emulator::{Addresses, Emulator, OWNER, StartError};

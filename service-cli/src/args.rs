@@ -9,14 +9,15 @@ use clap_complete::Shell;
 
 use crate::commands::configure::ConfigureArgs;
 use crate::commands::device::DeviceCommand;
+use crate::commands::module::ModuleCommand;
 use crate::commands::query::QueryArgs;
 use crate::commands::twin::TwinCommand;
 
 const EXIT_CODES: &str = "\
 Exit codes:
   0  yes: done, or shown
-  1  no: there is no such device (show, connection-string, watch), or the device did not agree
-     in time (configure)
+  1  no: there is no such device or module (show, connection-string, watch), the device did not
+     agree in time (configure), or an identity could not be imported (device bulk import)
   2  error: wrong arguments, no hub, refused by the service
 
 The hub is the one that --connection-string or IOTHUB_CONNECTION_STRING names; without either it
@@ -69,7 +70,10 @@ pub(crate) enum Command {
     /// Identities in the registry
     #[command(subcommand)]
     Device(DeviceCommand),
-    /// Device twins: tags, desired and reported properties
+    /// Modules of devices
+    #[command(subcommand)]
+    Module(ModuleCommand),
+    /// Twins of devices and modules: tags, desired and reported properties
     #[command(subcommand)]
     Twin(TwinCommand),
     /// Ask a device for a configuration and wait until it reports the same

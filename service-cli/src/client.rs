@@ -1,9 +1,12 @@
 //! The REST API of a hub, one method per operation; every call is bounded in time and size.
 
+mod bulk;
+mod modules;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use iothub_core::ids::{DeviceId, Precondition};
+use iothub_core::ids::{DeviceId, IdentityId, Precondition};
 use iothub_wire::connection_string::{Host, ServiceConnectionString, encode};
 use serde_json::Value;
 use tokio_rustls::rustls;
@@ -132,13 +135,13 @@ impl Client {
         self.send(request, ()).map(drop)
     }
 
-    /// A twin.
+    /// The twin of a device or module.
     ///
     /// # Errors
     ///
     /// Whatever the service or the network says.
-    pub fn get_twin(&self, device: &DeviceId) -> Result<Twin, Error> {
-        self.twin(&self.read(Method::GET, &twin_path(device))?)
+    pub fn get_twin(&self, id: &IdentityId) -> Result<Twin, Error> {
+        self.twin(&self.read(Method::GET, &twin_path(id))?)
     }
 
     /// Merges `{"tags":…,"properties":{"desired":…}}` into a twin.
@@ -148,11 +151,11 @@ impl Client {
     /// Whatever the service or the network says.
     pub fn patch_twin(
         &self,
-        device: &DeviceId,
+        id: &IdentityId,
         patch: &Value,
         precondition: &Precondition,
     ) -> Result<Twin, Error> {
-        self.twin(&self.write(Method::PATCH, &twin_path(device), patch, precondition)?)
+        self.twin(&self.write(Method::PATCH, &twin_path(id), patch, precondition)?)
     }
 
     /// Replaces the tags and desired properties of a twin.
@@ -162,11 +165,11 @@ impl Client {
     /// Whatever the service or the network says.
     pub fn put_twin(
         &self,
-        device: &DeviceId,
+        id: &IdentityId,
         twin: &Value,
         precondition: &Precondition,
     ) -> Result<Twin, Error> {
-        self.twin(&self.write(Method::PUT, &twin_path(device), twin, precondition)?)
+        self.twin(&self.write(Method::PUT, &twin_path(id), twin, precondition)?)
     }
 
     /// How many devices there are: `totalDeviceCount`, `enabledDeviceCount`,
@@ -240,6 +243,19 @@ impl Client {
         request: ureq::http::request::Builder,
         body: impl AsSendBody,
     ) -> Result<(HeaderMap, String), Error> {
+        let answer = self.ask(request, body)?;
+        if (200..300).contains(&answer.status) {
+            return Ok((answer.headers, answer.text));
+        }
+        Err(answer.into_error())
+    }
+
+    /// Sends a request and reads the whole answer, whatever its status.
+    fn ask(
+        &self,
+        request: ureq::http::request::Builder,
+        body: impl AsSendBody,
+    ) -> Result<Answer, Error> {
         let request = request.body(body).map_err(|why| self.failed(ureq::Error::Http(why)))?;
         let request = self
             .agent
@@ -250,11 +266,7 @@ impl Client {
         let mut response = self.agent.run(request).map_err(|why| self.failed(why))?;
         let text = self.text(response.body_mut())?;
         let (head, _) = response.into_parts();
-        if head.status.is_success() {
-            return Ok((head.headers, text));
-        }
-        let name = head.headers.get("iothub-errorcode").and_then(|name| name.to_str().ok());
-        Err(ServiceError::parse(head.status.as_u16(), name, &text).into())
+        Ok(Answer { status: head.status.as_u16(), headers: head.headers, text })
     }
 
     fn text(&self, body: &mut Body) -> Result<String, Error> {
@@ -303,6 +315,20 @@ impl Client {
             }
             other => Error::Unreachable { hub, why: other.to_string() },
         }
+    }
+}
+
+/// What the service answered.
+struct Answer {
+    status: u16,
+    headers: HeaderMap,
+    text: String,
+}
+
+impl Answer {
+    fn into_error(self) -> Error {
+        let name = self.headers.get("iothub-errorcode").and_then(|name| name.to_str().ok());
+        ServiceError::parse(self.status, name, &self.text).into()
     }
 }
 
@@ -359,6 +385,10 @@ fn device_path(device: &DeviceId) -> String {
     format!("devices/{}", encode(device.as_str()))
 }
 
-fn twin_path(device: &DeviceId) -> String {
-    format!("twins/{}", encode(device.as_str()))
+fn twin_path(id: &IdentityId) -> String {
+    let device = encode(id.device.as_str());
+    match &id.module {
+        None => format!("twins/{device}"),
+        Some(module) => format!("twins/{device}/modules/{}", encode(module.as_str())),
+    }
 }

@@ -120,7 +120,7 @@ pub fn agrees(twin: &Twin) -> bool {
 fn ask(client: &Client, device: &DeviceId, change: &Change) -> Result<(Twin, i64, Twin), Error> {
     let mut attempt = 1;
     loop {
-        let before = client.get_twin(device)?;
+        let before = client.get_twin(&device.clone().into())?;
         let (config_id, precondition) = match change.config_id {
             Some(id) => (id, Precondition::None),
             // Two back ends at once must not take the same id for different configurations.
@@ -130,7 +130,7 @@ fn ask(client: &Client, device: &DeviceId, change: &Change) -> Result<(Twin, i64
             CONFIG_ID: config_id,
             SEND_FREQUENCY: change.send_frequency,
         }}});
-        match client.patch_twin(device, &patch, &precondition) {
+        match client.patch_twin(&device.clone().into(), &patch, &precondition) {
             Err(error) if error.is_precondition_failed() && attempt < ATTEMPTS => attempt += 1,
             result => return result.map(|asked| (before, config_id, asked)),
         }
@@ -183,7 +183,7 @@ impl Wait<'_> {
             let left = self.timeout.saturating_sub(self.started.elapsed());
             std::thread::sleep(pause.min(left));
             let patience = left.max(LAST_LOOK);
-            match self.client.within(patience).get_twin(self.device) {
+            match self.client.within(patience).get_twin(&self.device.clone().into()) {
                 Ok(twin) => {
                     if twin.version() != last.version() {
                         progress(Progress::Reported(&twin));

@@ -65,6 +65,11 @@ impl Error {
         matches!(self, Self::Service(error) if error.is_device_not_found())
     }
 
+    /// Whether the service said that there is no such module.
+    pub fn is_module_not_found(&self) -> bool {
+        matches!(self, Self::Service(error) if error.is_module_not_found())
+    }
+
     /// Whether the service said that the document is no longer the one that was read.
     pub fn is_precondition_failed(&self) -> bool {
         matches!(self, Self::Service(error) if error.status == 412)
@@ -112,6 +117,11 @@ impl ServiceError {
     /// Whether this says that there is no such device.
     pub fn is_device_not_found(&self) -> bool {
         self.status == 404 && self.name.as_deref() == Some("DeviceNotFound")
+    }
+
+    /// Whether this says that there is no such module.
+    pub fn is_module_not_found(&self) -> bool {
+        self.status == 404 && self.name.as_deref() == Some("ModuleNotFound")
     }
 
     fn bare(status: u16, message: String) -> Self {

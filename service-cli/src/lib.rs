@@ -9,6 +9,7 @@
 //!   client, query         one method per operation of the REST API
 //!   roots                 which certificates are trusted
 //!   error, codes          what the service says when it refuses
+//!   bulk                  identities from a file and into one
 //!   twin, diff            reading a twin; what changed between two
 //!   configure             the tutorial's back end: ask, then wait until the device agrees
 //! ```
@@ -33,6 +34,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod bulk;
 pub mod client;
 pub mod clock;
 mod codes;

@@ -15,7 +15,7 @@ use service_cli::locate::{Target, is_loopback, locate};
 use service_cli::{Client, Options};
 
 use crate::args::{Cli, Command, Global};
-use crate::commands::{Failure, Session, Verdict, configure, device, query, stats, twin};
+use crate::commands::{Failure, Session, Verdict, configure, device, module, query, stats, twin};
 use crate::output::Output;
 
 fn main() -> ExitCode {
@@ -43,6 +43,7 @@ fn run(cli: Cli, target: &mut Option<Target>) -> Result<Verdict, Failure> {
     let mut session = Session { client, target, out: Output::new(cli.global.output) };
     match cli.command {
         Command::Device(command) => device::run(&mut session, command),
+        Command::Module(command) => module::run(&mut session, command),
         Command::Twin(command) => twin::run(&mut session, command),
         Command::Configure(args) => configure::run(&mut session, &args),
         Command::Query(args) => query::run(&mut session, &args),

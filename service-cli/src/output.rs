@@ -161,6 +161,60 @@ fn device_row(identity: &Value) -> Vec<String> {
     ]
 }
 
+/// A module's identity, one field per line.
+pub(crate) fn module(identity: &Value) -> String {
+    let field = |name| cell(identity.get(name));
+    let at = |pointer| cell(identity.pointer(pointer));
+    let mut lines = vec![
+        ("device", field("deviceId")),
+        ("module", field("moduleId")),
+        ("managed by", field("managedBy")),
+        ("connection", field("connectionState")),
+        ("last activity", field("lastActivityTime")),
+        ("authentication", at("/authentication/type")),
+    ];
+    let keys = [
+        ("primary key", "/authentication/symmetricKey/primaryKey"),
+        ("secondary key", "/authentication/symmetricKey/secondaryKey"),
+    ];
+    for (name, pointer) in keys {
+        if identity.pointer(pointer).is_some_and(|value| !value.is_null()) {
+            lines.push((name, at(pointer)));
+        }
+    }
+    lines.extend([("generation", field("generationId")), ("etag", field("etag"))]);
+    pairs(&lines)
+}
+
+/// Identities of modules, one per row, in the order of their ids.
+pub(crate) fn modules(identities: &[Value]) -> String {
+    let row = |identity: &Value| {
+        vec![
+            cell(identity.get("moduleId")),
+            cell(identity.get("managedBy")),
+            cell(identity.get("connectionState")),
+            cell(identity.pointer("/authentication/type")),
+            cell(identity.get("lastActivityTime")),
+        ]
+    };
+    let mut rows: Vec<Vec<String>> = identities.iter().map(row).collect();
+    rows.sort();
+    table(&["module", "managed by", "connection", "authentication", "last activity"], rows)
+}
+
+/// What could not be done in bulk, one identity per row.
+pub(crate) fn bulk_errors(errors: &[Value]) -> String {
+    let row = |error: &Value| {
+        vec![
+            cell(error.get("deviceId")),
+            cell(error.get("moduleId")),
+            cell(error.get("errorCode")),
+            cell(error.get("errorStatus")),
+        ]
+    };
+    table(&["device", "module", "error", "why"], errors.iter().map(row))
+}
+
 fn with_reason(identity: &Value) -> String {
     let status = cell(identity.get("status"));
     match identity.get("statusReason").and_then(Value::as_str) {
@@ -172,14 +226,18 @@ fn with_reason(identity: &Value) -> String {
 /// A twin: what it says of the device, then properties side by side, then tags.
 pub(crate) fn twin(twin: &Twin) -> String {
     let field = |name| cell(twin.field(name));
-    let mut text = pairs(&[
-        ("device", field("deviceId")),
+    let mut lines = vec![("device", field("deviceId"))];
+    if twin.field("moduleId").is_some() {
+        lines.push(("module", field("moduleId")));
+    }
+    lines.extend([
         ("status", field("status")),
         ("connection", field("connectionState")),
         ("last activity", field("lastActivityTime")),
         ("version", field("version")),
         ("etag", field("etag")),
     ]);
+    let mut text = pairs(&lines);
     let properties = property_rows(twin);
     if !properties.is_empty() {
         text.push('\n');

@@ -91,6 +91,8 @@ impl Emulator {
         let mut child = command(EMULATOR, state.path())
             .arg("run")
             .args(arguments)
+            // Import and export jobs are there for every script that wants one.
+            .env("IOTHUB_EMULATOR_STORAGE_DIR", state.path().join("storage"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()

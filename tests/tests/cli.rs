@@ -369,3 +369,57 @@ fn a_second_interrupt_is_not_needed_with_devices_connected() {
     device.until("disconnected");
     assert_eq!(device.interrupt(), Some(0));
 }
+
+#[test]
+fn modules_are_handled_on_the_command_line() {
+    let emulator = Emulator::start();
+    service_cli(&emulator, &["device", "create", "d1"]);
+    let made = service_json(&emulator, &["module", "create", "d1", "m1", "--managed-by", "me"]);
+    assert_eq!(made["managedBy"], "me");
+    let list = service_json(&emulator, &["module", "list", "d1"]);
+    assert_eq!(list.as_array().unwrap().len(), 1);
+    let changed = service_json(&emulator, &["module", "update", "d1", "m1", "--managed-by", ""]);
+    assert_eq!(changed["managedBy"], Value::Null);
+    let text = service_cli(&emulator, &["module", "connection-string", "d1", "m1"]);
+    assert!(text.contains(";DeviceId=d1;ModuleId=m1;SharedAccessKey="), "{text}");
+    let update = ["twin", "update", "d1", "--module", "m1", "--desired", r#"{"rate":5}"#];
+    assert_eq!(service_json(&emulator, &update)["properties"]["desired"]["rate"], 5);
+    let device = service_json(&emulator, &["twin", "show", "d1"]);
+    assert_eq!(device["properties"]["desired"].get("rate"), None);
+    service_cli(&emulator, &["module", "delete", "d1", "m1"]);
+    let mut gone = emulator.command(SERVICE_CLI);
+    gone.timeout(LIMIT).args(["module", "show", "d1", "m1"]).assert().code(1);
+}
+
+#[test]
+fn a_registry_moves_from_hub_to_hub_in_a_file() {
+    let (from, to) = (Emulator::start(), Emulator::start());
+    for device in ["d1", "d2"] {
+        service_cli(&from, &["device", "create", device]);
+    }
+    service_cli(&from, &["module", "create", "d1", "m1"]);
+    service_cli(&from, &["twin", "update", "d1", "--module", "m1", "--desired", r#"{"rate":5}"#]);
+    let file = from.state_dir().join("devices.txt");
+    let file = file.to_str().unwrap();
+    let exported = service_json(&from, &["device", "bulk", "export", file]);
+    assert_eq!((&exported["devices"], &exported["lines"]), (&2.into(), &3.into()));
+    let imported = service_cli(&to, &["device", "bulk", "import", file]);
+    assert_eq!(imported, "3 done, 0 failed\n");
+    let key = |hub: &Emulator| {
+        let device = service_json(hub, &["device", "show", "d1"]);
+        device["authentication"]["symmetricKey"]["primaryKey"].clone()
+    };
+    assert_eq!(key(&from), key(&to));
+    let twin = service_json(&to, &["twin", "show", "d1", "--module", "m1"]);
+    assert_eq!(twin["properties"]["desired"]["rate"], 5);
+    // What is there already is not created again.
+    let mut again = to.command(SERVICE_CLI);
+    let again = again.timeout(LIMIT).args(["device", "bulk", "import", file]).assert().code(1);
+    again.stdout(predicate::str::contains("0 done, 3 failed"));
+    let delete = ["device", "bulk", "import", file, "--mode", "delete"];
+    let mut deleted = to.command(SERVICE_CLI);
+    // A device takes its modules along, so that there is nothing left of them to delete.
+    deleted.timeout(LIMIT).args(delete).assert().code(1);
+    let list = service_json(&to, &["device", "list"]);
+    assert_eq!(list, Value::Array(Vec::new()));
+}

@@ -68,6 +68,26 @@ fn node_connection() {
 }
 
 #[test]
+fn python_modules() {
+    run(Python, "modules.py");
+}
+
+#[test]
+fn python_bulk() {
+    run(Python, "bulk.py");
+}
+
+#[test]
+fn node_modules() {
+    run(Node, "modules.js");
+}
+
+#[test]
+fn node_bulk() {
+    run(Node, "bulk.js");
+}
+
+#[test]
 fn node_devicebound() {
     run_with_back_end(Node, "devicebound.js");
 }

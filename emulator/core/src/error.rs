@@ -36,6 +36,27 @@ pub enum HubError {
     /// A device scope names no edge device.
     #[error("device scope {0:?} names no edge device of this hub")]
     InvalidDeviceScope(String),
+    /// The same identity stands twice in a bulk request.
+    #[error("{0} stands more than once in the request")]
+    DeviceDefinedMultipleTimes(IdentityId),
+    /// A bulk request has more identities than it may have.
+    #[error("request has {0} identities, expected at most {max}", max = limits::BULK_ITEMS)]
+    TooManyDevices(usize),
+    /// A URI names no container of a storage account.
+    #[error("{0}")]
+    InvalidBlobContainer(String),
+    /// Import and export jobs have nowhere to read and write.
+    #[error("the hub has no storage; start the emulator with --storage-dir")]
+    StorageNotConfigured,
+    /// As many import and export jobs are at work as may be.
+    #[error("job {0} is not done; one import or export job is at work at a time")]
+    JobQuotaExceeded(String),
+    /// There is no such job.
+    #[error("{0}")]
+    JobNotFound(String),
+    /// A request to renew keys names none of the two.
+    #[error("policyKey is {0:?}, expected \"primaryKey\" or \"secondaryKey\"")]
+    InvalidPolicyKey(String),
     /// The caller may not do this.
     #[error("{0}")]
     Unauthorized(Refusal),
@@ -148,6 +169,13 @@ impl HubError {
             Self::InvalidProtocolVersion(_) => (400_001, "InvalidProtocolVersion"),
             Self::DeviceInvalidResultCount(_) => (400_002, "DeviceInvalidResultCount"),
             Self::InvalidDeviceScope(_) => (400_028, "InvalidDeviceScope"),
+            Self::DeviceDefinedMultipleTimes(_) => (400_011, "DeviceDefinedMultipleTimes"),
+            Self::TooManyDevices(_) => (413_002, "TooManyDevices"),
+            Self::InvalidBlobContainer(_) => (400_008, "BlobContainerValidationError"),
+            Self::StorageNotConfigured => (400_014, "DefaultStorageEndpointNotConfigured"),
+            Self::JobQuotaExceeded(_) => (403_003, "JobQuotaExceeded"),
+            Self::JobNotFound(_) => (404_002, "JobNotFound"),
+            Self::InvalidPolicyKey(_) => (400_035, "InvalidPolicyKey"),
             Self::Unauthorized(Refusal::MissingRight { .. }) => (401_003, "IotHubUnauthorized"),
             Self::Unauthorized(_) => (401_002, "IotHubUnauthorizedAccess"),
             Self::TwinTooLarge { .. } => (403_100, "DeviceModelMaxPropertiesExceeded"),

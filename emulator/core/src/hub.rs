@@ -19,6 +19,8 @@ use crate::session::{
 use crate::store::{Change, Effect, EventLog, Record, Records, StoreError, Versioned, Watcher};
 use crate::throttle::{Operation, Throttles};
 use crate::time::{Clock, Timestamp};
+use crate::transfer::Transfers;
+use crate::transfer::storage::Storage;
 use crate::twin::Twin;
 
 /// What a hub is made of.
@@ -33,6 +35,8 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// Where chance comes from.
     pub random: Random,
+    /// Where import and export jobs read and write, if there is such a place.
+    pub storage: Option<Arc<dyn Storage>>,
 }
 
 /// An IoT hub. Clones are handles to the same hub.
@@ -45,6 +49,7 @@ struct Inner {
     throttles: Option<Throttles>,
     ports: Ports,
     live: Arc<Live>,
+    transfers: Transfers,
     /// Signs what clients hold between the pages of a query. Of this life of this hub only, so that
     /// what another one signed is told from its own; the well-known keys would not do that.
     continuation_key: SymmetricKey,
@@ -79,8 +84,15 @@ impl Hub {
         let live = Arc::new(Live::default());
         ports.records.watch(live.clone());
         let continuation_key = SymmetricKey::generate(&ports.random);
-        let name = name.into();
-        Self(Arc::new(Inner { name, policies, throttles, ports, live, continuation_key }))
+        Self(Arc::new(Inner {
+            name: name.into(),
+            policies,
+            throttles,
+            ports,
+            live,
+            transfers: Transfers::default(),
+            continuation_key,
+        }))
     }
 
     /// Its name.
@@ -210,6 +222,14 @@ impl Hub {
 
     pub(crate) fn devicebound(&self) -> &Queues {
         &self.0.live.devicebound
+    }
+
+    pub(crate) fn storage(&self) -> Option<&Arc<dyn Storage>> {
+        self.0.ports.storage.as_ref()
+    }
+
+    pub(crate) fn transfers(&self) -> &Transfers {
+        &self.0.transfers
     }
 
     /// The record of a device.

@@ -12,6 +12,7 @@
 //!   time give what will be there, or a [`error::HubError`].
 //! * [`store`], [`time`], [`random`]: the ports behind which records, the clock and chance live.
 //! * [`throttle`]: the rates of a tier, for who asks for them.
+//! * [`transfer`]: jobs that import and export the registry, and the port to their files.
 //! * [`limits`]: every bound in one place. [`ids`]: small values that must not be mixed up.
 //!
 //! A change is decided on what was read, then committed against the revision that was read; if
@@ -34,4 +35,5 @@ pub mod session;
 pub mod store;
 pub mod throttle;
 pub mod time;
+pub mod transfer;
 pub mod twin;

@@ -75,6 +75,14 @@ pub const FEEDBACK_BATCHES: usize = 256;
 /// Devices in the answer to a list request. Documented, also the default.
 pub const DEVICE_LIST: usize = 1000;
 
+/// Identities in a bulk request, or in one to renew keys. Documented.
+pub const BULK_ITEMS: usize = 100;
+/// Import and export jobs that are remembered. Ours: the service forgets them after 30 days.
+pub const TRANSFER_JOBS_KEPT: usize = 100;
+/// Bytes in a line of a file that is imported. Ours: the largest identity with its twin, whose
+/// metadata outweighs its content several times.
+pub const IMPORT_LINE_BYTES: usize = 1024 * 1024;
+
 /// Characters in a query. Documented.
 pub const QUERY_CHARACTERS: usize = 8192;
 /// Parentheses and their like inside each other in a query. Ours: people write two or three.

@@ -13,7 +13,7 @@ use iothub_core::hub::Hub;
 use iothub_wire::json::error::{classic, flat, tracking_id};
 use tracing::{debug, info};
 
-const ERROR_CODE: HeaderName = HeaderName::from_static("iothub-errorcode");
+pub(crate) const ERROR_CODE: HeaderName = HeaderName::from_static("iothub-errorcode");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 

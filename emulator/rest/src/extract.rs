@@ -36,6 +36,9 @@ pub(crate) struct IfMatch(pub(crate) Precondition);
 /// A body of anything.
 pub(crate) struct Raw(pub(crate) Bytes);
 
+/// A body as it came; not an empty one.
+pub(crate) struct Filled(pub(crate) Bytes);
+
 /// A body that is a JSON object.
 pub(crate) struct Body(pub(crate) Document);
 
@@ -103,7 +106,7 @@ impl<S: Send + Sync> FromRequest<S> for Raw {
     }
 }
 
-impl<S: Send + Sync> FromRequest<S> for Body {
+impl<S: Send + Sync> FromRequest<S> for Filled {
     type Rejection = Failure;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
@@ -111,6 +114,15 @@ impl<S: Send + Sync> FromRequest<S> for Body {
         if bytes.is_empty() {
             return Err(HubError::ArgumentNull("body is missing".to_owned()).into());
         }
+        Ok(Self(bytes))
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Body {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
+        let Filled(bytes) = Filled::from_request(request, state).await?;
         Ok(Self(json::parse_object(&bytes)?))
     }
 }

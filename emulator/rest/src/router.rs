@@ -11,11 +11,19 @@ use tower::Layer;
 use tower::util::BoxCloneSyncService;
 
 use crate::error::{Failure, finish};
-use crate::{commands, device_api, devices, modules, path, query, statistics, twins, unread};
+use crate::{
+    bulk, commands, device_api, devices, modules, path, query, statistics, transfer, twins, unread,
+};
 
 /// What the service offers and the emulator serves; `docs/compat.md` lists the same.
 pub const EMULATED: &[(&str, &str)] = &[
     ("GET", "/devices"),
+    ("POST", "/devices"),
+    ("POST", "/devices/keys/regenerate"),
+    ("GET", "/jobs"),
+    ("POST", "/jobs/create"),
+    ("GET", "/jobs/{id}"),
+    ("DELETE", "/jobs/{id}"),
     ("GET", "/devices/{id}"),
     ("PUT", "/devices/{id}"),
     ("DELETE", "/devices/{id}"),
@@ -44,8 +52,6 @@ pub const EMULATED: &[(&str, &str)] = &[
 /// What the service offers and the emulator does not serve yet: these answer
 /// `FeatureNotSupported`, so that a caller can tell them from a mistyped path.
 pub const NOT_EMULATED: &[(&str, &str)] = &[
-    ("POST", "/devices"),
-    ("POST", "/devices/keys/regenerate"),
     ("POST", "/devices/{id}/applyConfigurationContent"),
     ("POST", "/devices/{id}/files"),
     ("POST", "/devices/{id}/files/notifications"),
@@ -56,10 +62,6 @@ pub const NOT_EMULATED: &[(&str, &str)] = &[
     ("PUT", "/configurations/{id}"),
     ("DELETE", "/configurations/{id}"),
     ("POST", "/configurations/testqueries"),
-    ("GET", "/jobs"),
-    ("POST", "/jobs/create"),
-    ("GET", "/jobs/{id}"),
-    ("DELETE", "/jobs/{id}"),
     ("GET", "/jobs/v2/query"),
     ("PUT", "/jobs/v2/{id}"),
     ("GET", "/jobs/v2/{id}"),
@@ -77,7 +79,11 @@ pub type Service = BoxCloneSyncService<Request, axum::response::Response, std::c
 /// The HTTPS edge over the hubs of `directory`.
 pub fn service(directory: &Directory) -> Service {
     let router = with_not_emulated(Router::new())
-        .route("/devices", get(devices::list))
+        .route("/devices", get(devices::list).post(bulk::post))
+        .route("/devices/keys/regenerate", post(bulk::renew_keys))
+        .route("/jobs", get(transfer::list))
+        .route("/jobs/create", post(transfer::create))
+        .route("/jobs/{id}", get(transfer::get).delete(transfer::cancel))
         .route("/devices/{id}", get(devices::get).put(devices::put).delete(devices::delete))
         // A device may have the name of an operation; then the method tells which is meant.
         .route("/devices/query", get(devices::get).put(devices::put).delete(devices::delete))

@@ -10,7 +10,7 @@ use super::values::Kind;
 
 /// Every option by the name that it has as a flag (with `--` before it) and in the file. As a
 /// variable it is written `IOTHUB_EMULATOR_…`, in capitals and with underscores.
-pub const OPTIONS: [&str; 21] = [
+pub const OPTIONS: [&str; 22] = [
     "bind",
     "mqtts-port",
     "https-port",
@@ -21,6 +21,7 @@ pub const OPTIONS: [&str; 21] = [
     "device-ca",
     "strict-hosts",
     "state-dir",
+    "storage-dir",
     "key-algorithm",
     "keys",
     "hub-name",

@@ -69,6 +69,7 @@ fn every_option_can_stand_in_the_file() {
         device-ca = ["a.pem", "b.pem"]
         strict-hosts = true
         state-dir = "/s"
+        storage-dir = "/b"
         key-algorithm = "rsa"
         keys = "random"
         hub-name = "hub-1"
@@ -92,6 +93,7 @@ fn every_option_can_stand_in_the_file() {
         device_authorities: vec!["a.pem".into(), "b.pem".into()],
         strict_hosts: true,
         state_dir: Some("/s".into()),
+        storage_dir: Some("/b".into()),
         key_algorithm: Some(KeyAlgorithm::Rsa),
         keys: HubKeys::Random,
         hub_name: "hub-1".to_owned(),
@@ -161,8 +163,8 @@ fn all_mistakes_are_told_at_once() {
     let expected = [
         "e.toml has the key \"mqtts_port\", expected one of bind, mqtts-port, https-port, \
          mqtt-port, admin-bind, admin-port, hostname, device-ca, strict-hosts, state-dir, \
-         key-algorithm, keys, hub-name, quiet, log-format, shutdown-grace, max-connections, tier, \
-         units, enforce-throttles",
+         storage-dir, key-algorithm, keys, hub-name, quiet, log-format, shutdown-grace, \
+         max-connections, tier, units, enforce-throttles",
         "e.toml: quiet is a table, expected a text, a number, true or false",
         "--bind is \"localhost\", expected an IP address",
         "IOTHUB_EMULATOR_HOSTNAME is \"not ok\", expected a host name or an IP address, without a port",

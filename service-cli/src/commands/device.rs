@@ -5,6 +5,7 @@ use iothub_core::ids::{DeviceId, ETag, Precondition};
 use serde_json::{Value, json};
 
 use crate::args::Format;
+use crate::commands::bulk::{self, BulkCommand};
 use crate::commands::identity::{self, CreateArgs, IdentityChange, WhichKey};
 use crate::commands::{Failure, Session, Verdict, etag};
 use crate::output;
@@ -37,6 +38,9 @@ pub(crate) enum DeviceCommand {
         #[arg(long, value_parser = etag, default_value = "*")]
         etag: Precondition,
     },
+    /// Many identities at once, from a file and into one
+    #[command(subcommand)]
+    Bulk(BulkCommand),
     /// Print what the device connects with
     ConnectionString {
         /// The device
@@ -71,6 +75,7 @@ pub(crate) fn run(session: &mut Session<'_>, command: DeviceCommand) -> Result<V
         DeviceCommand::List { top } => list(session, top),
         DeviceCommand::Update(args) => update(session, &args),
         DeviceCommand::Delete { device, etag } => delete(session, &device, &etag),
+        DeviceCommand::Bulk(command) => bulk::run(session, &command),
         DeviceCommand::ConnectionString { device, key } => connection_string(session, &device, key),
     }
 }
@@ -138,7 +143,12 @@ fn connection_string(
     key: WhichKey,
 ) -> Result<Verdict, Failure> {
     let identity = session.client.get_device(device).map_err(Failure::of_looking)?;
-    let text = identity::connection_string(&session.target.device_host(), device, &identity, key)?;
+    let text = identity::connection_string(
+        &session.target.device_host(),
+        &device.clone().into(),
+        &identity,
+        key,
+    )?;
     match session.out.format() {
         Format::Json => session.out.document(&json!({ "connectionString": text }))?,
         Format::Text => session.out.line(&text)?,

@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use iothub_core::auth::sas::{InvalidKey, SymmetricKey};
-use iothub_core::ids::DeviceId;
+use iothub_core::ids::{DeviceId, IdentityId};
 use iothub_wire::connection_string::Host;
 use serde_json::{Value, json};
 
@@ -136,38 +136,40 @@ impl IdentityChange {
     }
 }
 
-/// What a device with this identity connects with.
+/// What a device or module with this identity connects with.
 pub(super) fn connection_string(
     host: &Host,
-    device: &DeviceId,
+    id: &IdentityId,
     identity: &Value,
     key: WhichKey,
 ) -> Result<String, Failure> {
+    let mut name = format!("HostName={host};DeviceId={}", id.device);
+    if let Some(module) = &id.module {
+        name += &format!(";ModuleId={module}");
+    }
     let kind = output::cell(identity.pointer("/authentication/type"));
     match kind.as_str() {
         "sas" => {
             let pointer = format!("/authentication/symmetricKey/{}", key.field());
             let text = identity.pointer(&pointer).and_then(Value::as_str).ok_or_else(|| {
-                Failure::Input(format!("the identity of {device} has no {}", key.field()))
+                Failure::Input(format!("the identity of {id} has no {}", key.field()))
             })?;
-            Ok(format!("HostName={host};DeviceId={device};SharedAccessKey={text}"))
+            Ok(format!("{name};SharedAccessKey={text}"))
         }
-        "selfSigned" | "certificateAuthority" => {
-            Ok(format!("HostName={host};DeviceId={device};x509=true"))
-        }
+        "selfSigned" | "certificateAuthority" => Ok(format!("{name};x509=true")),
         other => Err(Failure::Input(format!(
-            "{device} authenticates with {other:?}, expected sas, selfSigned or certificateAuthority"
+            "{id} authenticates with {other:?}, expected sas, selfSigned or certificateAuthority"
         ))),
     }
 }
 
 /// Checks that a text is a key; the service gets it as it was given.
-fn key(text: &str) -> Result<String, InvalidKey> {
+pub(super) fn key(text: &str) -> Result<String, InvalidKey> {
     SymmetricKey::parse(text).map(|key| key.as_base64().to_owned())
 }
 
 /// Sets a field; what is missing on the way to it, or is null, becomes an object.
-fn set(document: &mut Value, path: &[&str], value: Value) {
+pub(super) fn set(document: &mut Value, path: &[&str], value: Value) {
     let Some((name, rest)) = path.split_first() else {
         *document = value;
         return;
@@ -289,7 +291,7 @@ mod tests {
             (json!({}), WhichKey::Primary, None),
         ];
         for (identity, key, expected) in table {
-            let text = connection_string(&host, &device, &identity, key).ok();
+            let text = connection_string(&host, &device.clone().into(), &identity, key).ok();
             assert_eq!(text.as_deref(), expected, "{identity}");
         }
     }

@@ -1,9 +1,11 @@
 //! The commands, one file per noun (`identity` helps `device`), and what they have in common: the session they work in, and
 //! the ways in which they end.
 
+pub(crate) mod bulk;
 pub(crate) mod configure;
 pub(crate) mod device;
 mod identity;
+pub(crate) mod module;
 pub(crate) mod query;
 pub(crate) mod stats;
 pub(crate) mod twin;
@@ -61,9 +63,11 @@ impl From<Error> for Failure {
 }
 
 impl Failure {
-    /// For commands that only look: that there is no such device is an answer, not an error.
+    /// For commands that only look: that there is no such device or module is an answer, not an
+    /// error.
     pub(crate) fn of_looking(error: Error) -> Self {
-        if error.is_device_not_found() { Self::Absent(error) } else { Self::Call(error) }
+        let absent = error.is_device_not_found() || error.is_module_not_found();
+        if absent { Self::Absent(error) } else { Self::Call(error) }
     }
 
     pub(crate) fn exit_code(&self) -> u8 {

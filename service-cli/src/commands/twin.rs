@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use iothub_core::ids::{DeviceId, Precondition};
+use iothub_core::ids::{DeviceId, IdentityId, ModuleId, Precondition};
 use iothub_core::time::Timestamp;
 use serde_json::{Map, Value, json};
 use service_cli::{Error, Twin, clock, diff};
@@ -25,15 +25,13 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 pub(crate) enum TwinCommand {
     /// Show a twin
     Show {
-        /// The device
-        #[arg(value_parser = DeviceId::parse)]
-        device: DeviceId,
+        #[command(flatten)]
+        of: TwinOf,
     },
     /// Merge into tags and desired properties; null removes
     Update {
-        /// The device
-        #[arg(value_parser = DeviceId::parse)]
-        device: DeviceId,
+        #[command(flatten)]
+        of: TwinOf,
         #[command(flatten)]
         document: DocumentArgs,
         /// Only if the twin still has this ETag
@@ -42,9 +40,8 @@ pub(crate) enum TwinCommand {
     },
     /// Replace tags and desired properties; what is not given is removed
     Replace {
-        /// The device
-        #[arg(value_parser = DeviceId::parse)]
-        device: DeviceId,
+        #[command(flatten)]
+        of: TwinOf,
         #[command(flatten)]
         document: DocumentArgs,
         /// Only if the twin still has this ETag
@@ -53,13 +50,29 @@ pub(crate) enum TwinCommand {
     },
     /// Show a twin, and what changes whenever it changes, until Ctrl-C
     Watch {
-        /// The device
-        #[arg(value_parser = DeviceId::parse)]
-        device: DeviceId,
+        #[command(flatten)]
+        of: TwinOf,
         /// How often to look
         #[arg(long, value_parser = interval, default_value = "1s")]
         interval: Duration,
     },
+}
+
+/// Whose twin.
+#[derive(Args, Debug)]
+pub(crate) struct TwinOf {
+    /// The device
+    #[arg(value_parser = DeviceId::parse)]
+    device: DeviceId,
+    /// The twin of this module of the device, instead of the device's own
+    #[arg(long, value_name = "MODULE", value_parser = ModuleId::parse)]
+    module: Option<ModuleId>,
+}
+
+impl TwinOf {
+    fn id(self) -> IdentityId {
+        IdentityId { device: self.device, module: self.module }
+    }
 }
 
 /// Where the document comes from.
@@ -82,24 +95,24 @@ pub(crate) struct DocumentArgs {
 
 pub(crate) fn run(session: &mut Session<'_>, command: TwinCommand) -> Result<Verdict, Failure> {
     match command {
-        TwinCommand::Show { device } => show(session, &device),
-        TwinCommand::Update { device, document, etag } => {
+        TwinCommand::Show { of } => show(session, &of.id()),
+        TwinCommand::Update { of, document, etag } => {
+            let id = of.id();
             let document = document.read()?;
             let precondition = etag.unwrap_or(Precondition::None);
-            change(session, &device, |session| {
-                session.client.patch_twin(&device, &document, &precondition)
-            })
+            change(session, &id, |session| session.client.patch_twin(&id, &document, &precondition))
         }
-        TwinCommand::Replace { device, document, etag } => {
+        TwinCommand::Replace { of, document, etag } => {
+            let id = of.id();
             let document = document.read()?;
-            change(session, &device, |session| session.client.put_twin(&device, &document, &etag))
+            change(session, &id, |session| session.client.put_twin(&id, &document, &etag))
         }
-        TwinCommand::Watch { device, interval } => watch(session, &device, interval),
+        TwinCommand::Watch { of, interval } => watch(session, &of.id(), interval),
     }
 }
 
-fn show(session: &mut Session<'_>, device: &DeviceId) -> Result<Verdict, Failure> {
-    let twin = session.client.get_twin(device).map_err(Failure::of_looking)?;
+fn show(session: &mut Session<'_>, id: &IdentityId) -> Result<Verdict, Failure> {
+    let twin = session.client.get_twin(id).map_err(Failure::of_looking)?;
     match session.out.format() {
         Format::Json => session.out.document(&twin.into_value())?,
         Format::Text => session.out.write(&output::twin(&twin))?,
@@ -110,7 +123,7 @@ fn show(session: &mut Session<'_>, device: &DeviceId) -> Result<Verdict, Failure
 /// Makes a change and shows what it did; a script gets the new twin with one call less.
 fn change(
     session: &mut Session<'_>,
-    device: &DeviceId,
+    id: &IdentityId,
     make: impl FnOnce(&mut Session<'_>) -> Result<Twin, Error>,
 ) -> Result<Verdict, Failure> {
     if session.out.format() == Format::Json {
@@ -118,7 +131,7 @@ fn change(
         session.out.document(&after.into_value())?;
         return Ok(Verdict::Yes);
     }
-    let before = session.client.get_twin(device)?;
+    let before = session.client.get_twin(id)?;
     let after = make(session)?;
     show_change(session, &before, &after)?;
     Ok(Verdict::Yes)
@@ -134,22 +147,22 @@ fn show_change(session: &mut Session<'_>, before: &Twin, after: &Twin) -> io::Re
 
 fn watch(
     session: &mut Session<'_>,
-    device: &DeviceId,
+    id: &IdentityId,
     interval: Duration,
 ) -> Result<Verdict, Failure> {
     let now = clock::system();
-    let mut last = session.client.get_twin(device).map_err(Failure::of_looking)?;
+    let mut last = session.client.get_twin(id).map_err(Failure::of_looking)?;
     match session.out.format() {
         Format::Json => session.out.document_line(&last.to_value())?,
         Format::Text => {
-            session.out.title(&format!("twin of {device}"))?;
+            session.out.title(&format!("twin of {id}"))?;
             session.out.document(&last.essence())?;
         }
     }
     let mut interrupted = false;
     loop {
         std::thread::sleep(interval);
-        let twin = match session.client.get_twin(device) {
+        let twin = match session.client.get_twin(id) {
             Ok(twin) => twin,
             // A hub that restarts is waited for, and said so once.
             Err(error) if error.is_transient() => {

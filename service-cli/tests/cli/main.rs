@@ -6,9 +6,11 @@
     reason = "helpers of tests fail by panicking; clippy.toml covers only the tests themselves"
 )]
 
+mod bulk;
 mod configure;
 mod connect;
 mod device;
+mod module;
 mod query;
 mod support;
 mod twin;

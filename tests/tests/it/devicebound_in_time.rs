@@ -54,6 +54,7 @@ impl Bench {
             authorities: Arc::new(NoAuthorities),
             clock: clock.clone(),
             random: Random::seeded(1),
+            storage: None,
         };
         let hub = Hub::new("hub", vec![policy], None, ports);
         let principal = owner(&hub);

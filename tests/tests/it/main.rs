@@ -13,6 +13,7 @@
 
 mod admin;
 mod auth;
+mod bulk;
 mod connect;
 mod device_api;
 mod devicebound;
@@ -23,6 +24,7 @@ mod identity;
 mod illegal;
 mod legacy;
 mod load;
+mod modules;
 mod policies;
 mod query;
 mod registry;
@@ -32,6 +34,7 @@ mod shutdown;
 mod telemetry;
 mod throttle;
 mod tls;
+mod transfer;
 mod twin;
 mod websocket;
 mod x509;

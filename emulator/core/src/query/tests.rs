@@ -1,7 +1,5 @@
 //! Whole queries over documents.
 
-use std::time::Instant;
-
 use serde_json::{Map, Value, json};
 
 use super::row::Row;
@@ -189,34 +187,4 @@ fn pages_do_not_mind_what_comes_and_goes() {
         hub().into_iter().filter(|device| device["deviceId"] != json!("b")).collect();
     let (rest, _) = page(&query, rows(&without_b), next.unwrap(), 2);
     assert_eq!(rest, [json!({"deviceId": "c"}), json!({"deviceId": "d"})]);
-}
-
-/// `cargo test --release -p iothub-core --lib query_speed -- --ignored --nocapture`
-#[test]
-#[ignore = "measures; run it alone and in release"]
-fn query_speed() {
-    let (records, connections) = twin::tests::many(100_000);
-    let table = [
-        "SELECT * FROM devices WHERE tags.location.floor = 42",
-        "SELECT * FROM devices WHERE tags.location.site = 'none'",
-        "SELECT * FROM devices",
-        "SELECT COUNT() AS n FROM devices WHERE tags.location.floor < 50",
-        "SELECT tags.location.floor, COUNT() AS n FROM devices GROUP BY tags.location.floor",
-        "SELECT deviceId FROM devices WHERE connectionState = 'Connected'",
-    ];
-    for text in table {
-        let query = Query::parse(text).unwrap();
-        let mut best = std::time::Duration::MAX;
-        for _ in 0..10 {
-            let start = Instant::now();
-            let mut run = Run::new(&query, Position::default(), 100);
-            for record in records.clone() {
-                run.offer(twin::TwinDocument::of_device(record, &connections));
-            }
-            let page = run.finish();
-            best = best.min(start.elapsed());
-            drop(page);
-        }
-        println!("{best:>10.2?} for 100,000 twins: {text}");
-    }
 }

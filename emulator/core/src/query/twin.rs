@@ -193,4 +193,4 @@ fn section_json(section: &Section) -> Value {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;

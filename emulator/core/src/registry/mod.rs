@@ -1,6 +1,8 @@
 //! The identity registry: how an identity comes to be and changes. Pure; the sessions commit.
 
+pub mod bulk;
 pub mod identity;
+pub mod keys;
 pub(crate) mod modules;
 
 use identity::{AuthenticationDraft, DeviceIdentity, IdentityDraft, check_status_reason};
@@ -8,9 +10,9 @@ use identity::{AuthenticationDraft, DeviceIdentity, IdentityDraft, check_status_
 use std::collections::BTreeMap;
 
 use crate::error::HubError;
-use crate::ids::{DeviceId, ETag, GenerationId, Precondition};
+use crate::ids::{DeviceId, ETag, GenerationId, IdentityId, Precondition};
 use crate::random::Random;
-use crate::store::Record;
+use crate::store::{Effect, Record};
 use crate::time::Timestamp;
 use crate::twin::Twin;
 
@@ -115,6 +117,19 @@ pub(crate) fn edge_scope(id: &DeviceId, generation: GenerationId) -> String {
 pub(crate) fn scope_device(scope: &str) -> Option<DeviceId> {
     let (id, _generation) = scope.strip_prefix("ms-azure-iot-edge://")?.rsplit_once('-')?;
     DeviceId::parse(id).ok()
+}
+
+/// What happens to a device happens to its modules.
+pub(crate) fn for_all(record: &Record, effect: &Effect) -> Vec<(IdentityId, Effect)> {
+    let device = &record.identity.id;
+    let modules = record
+        .modules
+        .keys()
+        .map(|module| IdentityId { device: device.clone(), module: Some(module.clone()) });
+    std::iter::once(IdentityId::from(device.clone()))
+        .chain(modules)
+        .map(|id| (id, effect.clone()))
+        .collect()
 }
 
 #[cfg(test)]

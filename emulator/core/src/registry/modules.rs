@@ -115,8 +115,13 @@ fn find<'a>(record: &'a Record, id: &ModuleId) -> Result<&'a ModuleRecord, HubEr
     }
 }
 
+/// Whether only the service writes this module.
+pub(super) fn is_system(id: &ModuleId) -> bool {
+    SYSTEM_MODULES.contains(&id.as_str())
+}
+
 fn check_writable(record: &Record, id: &ModuleId) -> Result<(), HubError> {
-    if SYSTEM_MODULES.contains(&id.as_str()) {
+    if is_system(id) {
         return Err(HubError::SystemModule(full_id(record, id)));
     }
     Ok(())

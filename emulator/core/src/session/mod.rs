@@ -1,6 +1,7 @@
 //! What a role may do in a hub: a device through [`DeviceSession`], a back end through
 //! [`ServiceSession`]. What a role may not do does not compile.
 
+mod bulk;
 mod device;
 mod devicebound;
 mod downlink;
@@ -11,7 +12,9 @@ mod query;
 mod request;
 mod service;
 mod subscriptions;
+mod transfer;
 
+pub use bulk::{BulkResult, RenewedKeys};
 pub use device::{Connect, Connected, DeviceSession};
 pub use downlink::{CloseReason, Downlink, DownlinkReceiver};
 pub use modules::ModuleView;
@@ -21,3 +24,4 @@ pub use query::{QueryPage, QueryRows};
 pub use request::DeviceRequest;
 pub use service::{DeviceView, RegistryStatistics, ServiceSession, TwinView};
 pub use subscriptions::{Assurance, Channel, Subscription, Subscriptions};
+pub use transfer::TransferRun;

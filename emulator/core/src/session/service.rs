@@ -120,7 +120,7 @@ impl ServiceSession {
                 id: id.clone(),
                 expected: Some(current.revision),
                 record: None,
-                effects: for_all(&current.record, &Effect::Deleted),
+                effects: registry::for_all(&current.record, &Effect::Deleted),
             };
             match self.hub.records().commit(change).await {
                 Err(StoreError::Conflict) => {}
@@ -241,7 +241,7 @@ impl ServiceSession {
             let updated = registry::update(record, draft, precondition, now, self.hub.random())?;
             let effects = match updated.identity.status {
                 Status::Enabled => Vec::new(),
-                Status::Disabled => for_all(&updated, &Effect::Disabled),
+                Status::Disabled => registry::for_all(&updated, &Effect::Disabled),
             };
             Ok(Decision { record: updated, effects })
         };
@@ -249,7 +249,7 @@ impl ServiceSession {
     }
 
     /// A scope must be one that an edge device of this hub defines.
-    async fn check_scopes(&self, draft: &IdentityDraft) -> Result<(), HubError> {
+    pub(super) async fn check_scopes(&self, draft: &IdentityDraft) -> Result<(), HubError> {
         // An edge device's own scope comes back with its document and is not the caller's to set.
         let own = draft.device_scope.iter().filter(|_| !draft.iot_edge);
         for scope in own.chain(&draft.parent_scopes) {
@@ -286,17 +286,4 @@ impl ServiceSession {
         let waiting = if id.module.is_none() { self.waiting(&record.identity) } else { 0 };
         Ok(TwinView { id: id.clone(), record, connection, waiting })
     }
-}
-
-/// What happens to a device happens to its modules.
-fn for_all(record: &Record, effect: &Effect) -> Vec<(IdentityId, Effect)> {
-    let device = &record.identity.id;
-    let modules = record
-        .modules
-        .keys()
-        .map(|module| IdentityId { device: device.clone(), module: Some(module.clone()) });
-    std::iter::once(IdentityId::from(device.clone()))
-        .chain(modules)
-        .map(|id| (id, effect.clone()))
-        .collect()
 }

@@ -110,6 +110,28 @@ impl Twin {
         }
     }
 
+    /// The twin of a device that is registered in bulk, with this content. It shows the versions of
+    /// a new twin, and what it was given without a time: seen on the service.
+    ///
+    /// # Errors
+    ///
+    /// The content breaks a rule of twins, or a section would outgrow its limit.
+    pub fn registered(
+        content: TwinReplacement,
+        dialect: Dialect,
+        now: Timestamp,
+    ) -> Result<Self, HubError> {
+        let given = content.desired.is_some();
+        let (filled, _) = Self::new(now).replaced(content, dialect, now)?;
+        let mut twin = Self { tags: filled.tags, ..Self::new(now) };
+        if given {
+            let stamp = Stamp::desired(Timestamp::NEVER, twin.desired.version);
+            twin.desired.metadata = Metadata::of(&filled.desired.properties, stamp);
+            twin.desired.properties = filled.desired.properties;
+        }
+        Ok(twin)
+    }
+
     /// The version as clients see it. A device's reports do not change it.
     pub fn etag(&self) -> ETag {
         ETag::of_twin(self.service_writes)

@@ -80,8 +80,8 @@ pub(super) struct Thumbprints<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Capabilities {
-    iot_edge: bool,
+pub(super) struct Capabilities {
+    pub(super) iot_edge: bool,
 }
 
 impl<'a> Device<'a> {
@@ -115,6 +115,11 @@ impl<'a> AuthenticationDocument<'a> {
             x509_thumbprint: Thumbprints::of(authentication),
             r#type: authentication.name(),
         }
+    }
+
+    /// The same without what signs.
+    pub(super) fn without_keys(self) -> Self {
+        Self { symmetric_key: Keys { primary_key: None, secondary_key: None }, ..self }
     }
 }
 

@@ -1,11 +1,14 @@
 //! The JSON of IoT Hub.
 
+pub mod bulk;
 pub mod error;
 pub mod identity;
+pub mod keys;
 pub mod messages;
 pub mod module;
 pub mod query;
 pub mod statistics;
+pub mod transfer;
 pub mod twin;
 
 use iothub_core::error::HubError;
@@ -24,6 +27,33 @@ pub fn parse_object(bytes: &[u8]) -> Result<Document, HubError> {
         Ok(other) => Err(unexpected("body", &other, "an object")),
         Err(why) => Err(HubError::ArgumentInvalid(format!("body is not JSON: {why}"))),
     }
+}
+
+/// Reads a JSON array of objects, at most `max` of them.
+///
+/// # Errors
+///
+/// It is not JSON, something else than an array of objects, or longer: `too_many` names that.
+pub fn parse_objects(
+    bytes: &[u8],
+    max: usize,
+    too_many: impl FnOnce(usize) -> HubError,
+) -> Result<Vec<Document>, HubError> {
+    let items = match serde_json::from_slice(bytes) {
+        Ok(Value::Array(items)) => items,
+        Ok(other) => return Err(unexpected("body", &other, "an array")),
+        Err(why) => return Err(HubError::ArgumentInvalid(format!("body is not JSON: {why}"))),
+    };
+    if items.len() > max {
+        return Err(too_many(items.len()));
+    }
+    items
+        .into_iter()
+        .map(|item| match item {
+            Value::Object(item) => Ok(item),
+            other => Err(unexpected("body[]", &other, "an object")),
+        })
+        .collect()
 }
 
 /// Writes a document of this crate's: these have text keys and no failing parts, so that it cannot

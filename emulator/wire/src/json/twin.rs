@@ -42,10 +42,7 @@ pub fn service_document(view: &TwinView, version: &ApiVersion) -> Option<String>
         model_id: version.has_model_id().then_some(""),
         version: twin.version,
         tags: twin.tags.as_ref(),
-        properties: Properties {
-            desired: SectionWithMetadata(&twin.desired),
-            reported: SectionWithMetadata(&twin.reported),
-        },
+        properties: Properties::of(twin),
         capabilities: Capabilities { iot_edge: device.iot_edge },
         device_scope: device.device_scope.as_deref(),
         parent_scopes: parent_scopes(device),
@@ -88,9 +85,18 @@ struct ServiceTwin<'a> {
 }
 
 #[derive(Serialize)]
-struct Properties<'a> {
+pub(super) struct Properties<'a> {
     desired: SectionWithMetadata<'a>,
     reported: SectionWithMetadata<'a>,
+}
+
+impl<'a> Properties<'a> {
+    pub(super) fn of(twin: &'a Twin) -> Self {
+        Self {
+            desired: SectionWithMetadata(&twin.desired),
+            reported: SectionWithMetadata(&twin.reported),
+        }
+    }
 }
 
 #[derive(Serialize)]

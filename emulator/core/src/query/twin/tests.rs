@@ -7,7 +7,7 @@ use crate::time::Timestamp;
 use crate::twin::{Dialect, SectionPatch, TwinPatch};
 
 /// Everybody is connected whose name ends with an even digit.
-pub(crate) struct EvenOnesAreConnected;
+struct EvenOnesAreConnected;
 
 impl Connections for EvenOnesAreConnected {
     fn state(&self, id: &IdentityId, _: GenerationId) -> ConnectionState {
@@ -33,16 +33,6 @@ fn record(id: &str, tags: Value, desired: Value) -> Arc<Record> {
     let patch = TwinPatch { tags: section(tags), desired: section(desired) };
     record.twin = record.twin.patched(&patch, Dialect { arrays: true }, now).unwrap().0;
     Arc::new(record)
-}
-
-/// So many devices, in no order, each with a tag that one in a hundred shares.
-pub(crate) fn many(count: usize) -> (Vec<Arc<Record>>, EvenOnesAreConnected) {
-    let numbers = (0..count).map(|index| index * 7919 % count);
-    let device = |number: usize| {
-        let tags = json!({ "location": { "site": "main", "floor": number % 100 }, "x": "y" });
-        record(&format!("device-{number:06}"), tags, json!({ "interval": number }))
-    };
-    (numbers.map(device).collect(), EvenOnesAreConnected)
 }
 
 #[test]
