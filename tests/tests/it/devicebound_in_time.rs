@@ -22,6 +22,7 @@ use iothub_core::session::{
 };
 use iothub_core::time::{Clock, ManualClock, Timestamp};
 use iothub_store::memory::{MemoryEventLog, MemoryRecords};
+use iothub_store::memory_table::MemoryTable;
 use iothub_tests::{FAR_FUTURE, key};
 use iothub_wire::json::identity::parse_draft;
 use serde_json::json;
@@ -55,6 +56,8 @@ impl Bench {
             clock: clock.clone(),
             random: Random::seeded(1),
             storage: None,
+            configurations: Arc::new(MemoryTable::default()),
+            jobs: Arc::new(MemoryTable::default()),
         };
         let hub = Hub::new("hub", vec![policy], None, ports);
         let principal = owner(&hub);
