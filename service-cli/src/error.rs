@@ -65,12 +65,7 @@ impl Error {
         matches!(self, Self::Service(error) if error.is_device_not_found())
     }
 
-    /// Whether the service said that there is no such module.
-    pub fn is_module_not_found(&self) -> bool {
-        matches!(self, Self::Service(error) if error.is_module_not_found())
-    }
-
-    /// Whether the service said that there is no such device, job or configuration.
+    /// Whether the service said that there is no such device, module, job or configuration.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Service(error) if error.is_not_found())
     }
@@ -124,14 +119,10 @@ impl ServiceError {
         self.status == 404 && self.name.as_deref() == Some("DeviceNotFound")
     }
 
-    /// Whether this says that there is no such module.
-    pub fn is_module_not_found(&self) -> bool {
-        self.status == 404 && self.name.as_deref() == Some("ModuleNotFound")
-    }
-
-    /// Whether this says that there is no such device, job or configuration.
+    /// Whether this says that there is no such device, module, job or configuration.
     pub fn is_not_found(&self) -> bool {
-        const NAMES: [&str; 3] = ["DeviceNotFound", "JobNotFound", "ConfigurationNotFound"];
+        const NAMES: [&str; 4] =
+            ["DeviceNotFound", "ModuleNotFound", "JobNotFound", "ConfigurationNotFound"];
         self.status == 404 && self.name.as_deref().is_some_and(|name| NAMES.contains(&name))
     }
 

@@ -227,7 +227,7 @@ fn lines(session: &Session<'_>, device: &Value, exclude_keys: bool) -> Result<Ve
     for identity in std::iter::once(device).chain(&listed) {
         match session.client.get_twin(&id_of(identity)?) {
             Ok(twin) => lines.push(exported(identity, &twin, exclude_keys)),
-            Err(error) if error.is_device_not_found() || error.is_module_not_found() => {}
+            Err(error) if error.is_not_found() => {}
             Err(error) => return Err(error.into()),
         }
     }

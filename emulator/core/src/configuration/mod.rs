@@ -2,7 +2,7 @@
 //! and takes back when it no longer does. The service calls it automatic device management; for
 //! edge devices the same documents are deployments.
 //!
-//! Everything here is pure. [`apply`] says what the configurations make of a record; the hub lets
+//! Everything here is pure. `apply` says what the configurations make of a record; the hub lets
 //! it have its say with each change of a record, and goes through all records when a configuration
 //! changes.
 

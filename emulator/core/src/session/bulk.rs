@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::service::ServiceSession;
 use crate::auth::policy::AccessRight;
 use crate::error::HubError;
-use crate::hub::Hub;
+use crate::hub::{Decision, Hub};
 use crate::ids::IdentityId;
 use crate::limits;
 use crate::registry::bulk::{self, BulkItem, TwinOutcome};
@@ -95,11 +95,19 @@ impl ServiceSession {
             let current = hub.records().get(&item.id.device).await?;
             let record = current.as_ref().map(|current| &*current.record);
             let decided = bulk::apply(record, item, dialect, hub.now(), hub.random())?;
+            let (record, effects) = match decided.record {
+                None => (None, decided.effects),
+                Some(record) => {
+                    let decision = Decision { record, effects: decided.effects };
+                    let Decision { record, effects } = hub.configured(decision).await?;
+                    (Some(Arc::new(record)), effects)
+                }
+            };
             let change = Change {
                 id: item.id.device.clone(),
                 expected: revision(current.as_ref()),
-                record: decided.record.map(Arc::new),
-                effects: decided.effects,
+                record,
+                effects,
             };
             match hub.records().commit(change).await {
                 Ok(_) => return Ok(decided.twin),
