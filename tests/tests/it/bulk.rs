@@ -205,3 +205,16 @@ fn keys_are_renewed_for_many() {
     let many = json!({"policyKey": "primaryKey", "devices": many});
     renew(&many).expect_error(413, "TooManyDevices");
 }
+
+#[test]
+fn configurations_have_their_say_in_what_comes_in_bulk() {
+    let hub = Hub::start();
+    let configuration = json!({
+        "id": "warm", "targetCondition": "tags.warm = true", "priority": 1,
+        "content": {"deviceContent": {"properties.desired.water": {"temperature": 40}}},
+    });
+    hub.rest.put("/configurations/warm", &configuration.to_string()).expect(200);
+    done(&hub, &json!([{"id": "d1", "importMode": "create", "tags": {"warm": true}}]));
+    let twin = hub.rest.get("/twins/d1").expect(200).json();
+    assert_eq!(twin["properties"]["desired"]["water"]["temperature"], 40);
+}
