@@ -269,3 +269,28 @@ fn a_stolen_certificate_is_worth_nothing() {
     }
     assert!(hub.events().is_empty());
 }
+
+/// Sends an event over HTTPS without a token, and says what came back.
+fn event_over_https(hub: &Hub, device: &Device, party: &Party) -> String {
+    let config = hub.tls_config_of(party, &TLS13);
+    let mut connection = Connection::tls(hub.emulator.https_addr(), hub.host(), config);
+    let request = format!(
+        "POST /devices/{}/messages/events?api-version=2021-04-12 HTTP/1.1\r\nHost: {}\r\nContent-Length: 1\r\n\r\nx",
+        device.id,
+        hub.host()
+    );
+    connection.send(request.as_bytes());
+    connection.read_line()
+}
+
+#[test]
+fn a_certificate_lets_a_device_send_over_https() {
+    let hub = Hub::start();
+    let (party, other) =
+        (Party::self_signed(params("anything")), Party::self_signed(params("anything")));
+    let device = by_thumbprint(&hub, "d1", &thumbprint(&party.der).to_string());
+    let answer = event_over_https(&hub, &device, &party);
+    assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
+    let answer = event_over_https(&hub, &device, &other);
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+}
