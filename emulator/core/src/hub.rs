@@ -326,6 +326,11 @@ impl Hub {
         &*self.0.ports.jobs
     }
 
+    /// How many jobs may be at work at a time.
+    pub(crate) fn running_jobs(&self) -> usize {
+        self.0.throttles.as_ref().map_or(limits::RUNNING_JOBS, Throttles::running_jobs)
+    }
+
     pub(crate) fn jobs_changed(&self) -> &Notify {
         &self.0.jobs_changed
     }

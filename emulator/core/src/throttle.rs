@@ -195,6 +195,15 @@ impl Throttles {
         Self { tier, units: units.max(1), state: Mutex::default() }
     }
 
+    /// How many jobs may be at work at a time.
+    pub fn running_jobs(&self) -> usize {
+        match self.tier {
+            Tier::F1 | Tier::S1 => 1,
+            Tier::S2 => 5,
+            Tier::S3 => 10,
+        }
+    }
+
     /// Counts an operation, and says until when it has to wait.
     ///
     /// # Errors
@@ -301,6 +310,12 @@ mod tests {
         assert_eq!(refused, Err(HubError::QuotaExceeded { quota: 8000, messages: 8000 }));
         assert!(throttles.admit(Operation::ReadTwin, second(4000)).is_ok());
         assert!(throttles.admit(Operation::SendEvent(1), second(DAY_SECONDS)).is_ok());
+    }
+
+    #[test]
+    fn jobs_wait_for_each_other_by_tier() {
+        let jobs = |tier| Throttles::new(tier, 1).running_jobs();
+        assert_eq!([Tier::F1, Tier::S1, Tier::S2, Tier::S3].map(jobs), [1, 1, 5, 10]);
     }
 
     #[test]

@@ -58,7 +58,7 @@ async fn start_due(
         if job.start > now {
             return Ok(Some(job.start));
         }
-        if active.len() >= limits::RUNNING_JOBS {
+        if active.len() >= hub.running_jobs() {
             return Ok(None);
         }
         active.insert(job.id.clone());
