@@ -1,6 +1,6 @@
 //! Configurations: `/configurations`, and the content that an edge device gets by itself.
 
-use axum::extract::{FromRequestParts, RawPathParams};
+use axum::extract::FromRequestParts;
 use axum::http::header::ETAG;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
@@ -13,7 +13,7 @@ use iothub_wire::json::configuration;
 
 use crate::auth::Service;
 use crate::error::{Failure, json};
-use crate::extract::{Body, Device, IfMatch, Version, query_field};
+use crate::extract::{Body, Device, IfMatch, Version, parameter, query_field};
 
 /// The configuration that the path names.
 pub(crate) struct Id(ConfigurationId);
@@ -25,11 +25,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
-        let encoding = || HubError::ArgumentInvalid("id in the path is not UTF-8".to_owned());
-        let parameters =
-            RawPathParams::from_request_parts(parts, state).await.map_err(|_| encoding())?;
-        let named = parameters.iter().find_map(|(key, value)| (key == "id").then_some(value));
-        Ok(Self(ConfigurationId::parse(named.unwrap_or_default())?))
+        let named = parameter(parts, state, "id").await?;
+        Ok(Self(ConfigurationId::parse(&named)?))
     }
 }
 

@@ -2,17 +2,16 @@
 
 use std::borrow::Cow;
 
-use axum::extract::{FromRequestParts, RawPathParams};
+use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::response::Response;
-use iothub_core::error::HubError;
 use iothub_core::job::JobId;
 use iothub_core::session::JobFilter;
 use iothub_wire::json::job;
 
 use crate::auth::Service;
 use crate::error::{Failure, json};
-use crate::extract::{Body, Version, query_field};
+use crate::extract::{Body, Version, parameter, query_field};
 use crate::query::{Paging, answer};
 
 /// The job that the path names.
@@ -25,11 +24,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
-        let encoding = || HubError::ArgumentInvalid("id in the path is not UTF-8".to_owned());
-        let parameters =
-            RawPathParams::from_request_parts(parts, state).await.map_err(|_| encoding())?;
-        let named = parameters.iter().find_map(|(key, value)| (key == "id").then_some(value));
-        Ok(Self(JobId::parse(named.unwrap_or_default())?))
+        let named = parameter(parts, state, "id").await?;
+        Ok(Self(JobId::parse(&named)?))
     }
 }
 

@@ -11,6 +11,7 @@ use crate::ids::{DeviceId, IdentityId, Precondition};
 use crate::limits;
 use crate::registry::{self, identity::IdentityDraft, identity::Status};
 use crate::store::{Change, Effect, Record, StoreError};
+use crate::time::Timestamp;
 use crate::twin::{self, Dialect, Twin, TwinPatch, TwinReplacement};
 
 /// A back end at work.
@@ -154,13 +155,7 @@ impl ServiceSession {
         dialect: Dialect,
         precondition: &Precondition,
     ) -> Result<TwinView, HubError> {
-        self.require(AccessRight::ServiceConnect)?;
-        let change = |twin: &Twin, now| {
-            twin::check_version(id, twin, precondition)?;
-            twin.patched(patch, dialect, now)
-        };
-        let record = self.hub.change_twin(id, change).await?;
-        self.twin_view(id, record)
+        self.change_twin(id, precondition, |twin, now| twin.patched(patch, dialect, now)).await
     }
 
     /// Replaces the tags and desired properties of a twin.
@@ -175,12 +170,22 @@ impl ServiceSession {
         dialect: Dialect,
         precondition: &Precondition,
     ) -> Result<TwinView, HubError> {
+        let replace = |twin: &Twin, now| twin.replaced(content.clone(), dialect, now);
+        self.change_twin(id, precondition, replace).await
+    }
+
+    async fn change_twin(
+        &self,
+        id: &IdentityId,
+        precondition: &Precondition,
+        change: impl Fn(&Twin, Timestamp) -> Result<(Twin, Vec<Effect>), HubError>,
+    ) -> Result<TwinView, HubError> {
         self.require(AccessRight::ServiceConnect)?;
-        let change = |twin: &Twin, now| {
+        let checked = |twin: &Twin, now| {
             twin::check_version(id, twin, precondition)?;
-            twin.replaced(content.clone(), dialect, now)
+            change(twin, now)
         };
-        let record = self.hub.change_twin(id, change).await?;
+        let record = self.hub.change_twin(id, checked).await?;
         self.twin_view(id, record)
     }
 
