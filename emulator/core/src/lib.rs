@@ -7,7 +7,7 @@
 //!   everything starts.
 //! * [`auth`] turns a credential into a principal; a principal opens a session of its role:
 //!   [`session`]. What a role may not do does not compile.
-//! * [`registry`], [`twin`], [`event`], [`method`]: the rules. Pure functions: what is there, a request and the
+//! * [`registry`], [`twin`], [`event`], [`method`], [`digital_twin`]: the rules. Pure functions: what is there, a request and the
 //!   time give what will be there, or a [`error::HubError`].
 //! * [`store`], [`time`], [`random`]: the ports behind which records, the clock and chance live.
 //! * [`throttle`]: the rates of a tier, for who asks for them.
@@ -19,6 +19,7 @@
 //! order of the commits.
 
 pub mod auth;
+pub mod digital_twin;
 pub mod directory;
 pub mod error;
 pub mod event;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use http_body_util::BodyExt as _;
 use iothub_core::error::HubError;
 use iothub_core::ids::{DeviceId, IdentityId, ModuleId, Precondition};
@@ -32,6 +32,9 @@ pub(crate) struct Version(pub(crate) ApiVersion);
 
 /// What `If-Match` demands.
 pub(crate) struct IfMatch(pub(crate) Precondition);
+
+/// A body of any kind.
+pub(crate) struct Bytes(pub(crate) bytes::Bytes);
 
 /// A body that is a JSON object.
 pub(crate) struct Body(pub(crate) Document);
@@ -91,13 +94,20 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     }
 }
 
-impl<S: Send + Sync> FromRequest<S> for Body {
+impl<S: Send + Sync> FromRequest<S> for Bytes {
     type Rejection = Failure;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Self::Rejection> {
-        let bytes = timeout(limits::HTTP_BODY_TIME, read(request.into_body()))
-            .await
-            .map_err(|_| HubError::RequestTimedOut)??;
+        let body = timeout(limits::HTTP_BODY_TIME, read(request.into_body())).await;
+        Ok(Self(body.map_err(|_| HubError::RequestTimedOut)??))
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Body {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
+        let Bytes(bytes) = Bytes::from_request(request, state).await?;
         if bytes.is_empty() {
             return Err(HubError::ArgumentNull("body is missing".to_owned()).into());
         }
@@ -106,7 +116,7 @@ impl<S: Send + Sync> FromRequest<S> for Body {
 }
 
 /// Reads a body up to its bound.
-async fn read(mut body: axum::body::Body) -> Result<Bytes, HubError> {
+async fn read(mut body: axum::body::Body) -> Result<bytes::Bytes, HubError> {
     let mut kept = BytesMut::new();
     while let Some(data) = next(&mut body).await? {
         if kept.len() + data.len() > limits::HTTP_BODY_BYTES {
@@ -118,7 +128,7 @@ async fn read(mut body: axum::body::Body) -> Result<Bytes, HubError> {
 }
 
 /// The next piece of a body; none at its end.
-async fn next(body: &mut axum::body::Body) -> Result<Option<Bytes>, HubError> {
+async fn next(body: &mut axum::body::Body) -> Result<Option<bytes::Bytes>, HubError> {
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|why| HubError::ArgumentInvalid(format!("body: {why}")))?;
         // What is no data are trailers.

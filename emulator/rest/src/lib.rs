@@ -9,6 +9,7 @@
 
 mod auth;
 mod devices;
+mod digital_twins;
 mod error;
 mod etag;
 mod extract;

@@ -11,7 +11,7 @@ use tower::Layer;
 use tower::util::BoxCloneSyncService;
 
 use crate::error::{Failure, finish};
-use crate::{devices, methods, modules, path, statistics, twins, unread};
+use crate::{devices, digital_twins, methods, modules, path, statistics, twins, unread};
 
 /// What the service offers and the emulator serves; `docs/compat.md` lists the same.
 pub const EMULATED: &[(&str, &str)] = &[
@@ -31,6 +31,10 @@ pub const EMULATED: &[(&str, &str)] = &[
     ("PUT", "/twins/{id}/modules/{module}"),
     ("POST", "/twins/{id}/methods"),
     ("POST", "/twins/{id}/modules/{module}/methods"),
+    ("GET", "/digitaltwins/{id}"),
+    ("PATCH", "/digitaltwins/{id}"),
+    ("POST", "/digitaltwins/{id}/commands/{command}"),
+    ("POST", "/digitaltwins/{id}/components/{component}/commands/{command}"),
     ("GET", "/statistics/devices"),
     ("GET", "/statistics/service"),
 ];
@@ -62,10 +66,6 @@ pub const NOT_EMULATED: &[(&str, &str)] = &[
     ("PUT", "/jobs/v2/{id}"),
     ("GET", "/jobs/v2/{id}"),
     ("POST", "/jobs/v2/{id}/cancel"),
-    ("GET", "/digitaltwins/{id}"),
-    ("PATCH", "/digitaltwins/{id}"),
-    ("POST", "/digitaltwins/{id}/commands/{command}"),
-    ("POST", "/digitaltwins/{id}/components/{component}/commands/{command}"),
     ("GET", "/messages/servicebound/feedback"),
     ("GET", "/$iothub/websocket"),
 ];
@@ -89,6 +89,12 @@ pub fn service(directory: &Directory) -> Service {
         .route("/twins/{id}", get(twins::get).patch(twins::patch).put(twins::put))
         .route("/twins/{id}/methods", post(methods::invoke))
         .route("/twins/{id}/modules/{module}/methods", post(methods::invoke))
+        .route("/digitaltwins/{id}", get(digital_twins::get).patch(digital_twins::patch))
+        .route("/digitaltwins/{id}/commands/{command}", post(digital_twins::command))
+        .route(
+            "/digitaltwins/{id}/components/{component}/commands/{command}",
+            post(digital_twins::command),
+        )
         .route("/statistics/devices", get(statistics::devices))
         .route("/statistics/service", get(statistics::service))
         .fallback(unknown)

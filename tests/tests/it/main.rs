@@ -14,6 +14,7 @@
 mod admin;
 mod auth;
 mod connect;
+mod digital_twin;
 mod errors;
 mod events;
 mod identity;

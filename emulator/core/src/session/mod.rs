@@ -2,6 +2,7 @@
 //! [`ServiceSession`]. What a role may not do does not compile.
 
 mod device;
+mod digital_twins;
 mod downlink;
 mod methods;
 mod modules;

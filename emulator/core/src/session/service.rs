@@ -275,7 +275,11 @@ impl ServiceSession {
         DeviceView { record, connection }
     }
 
-    fn twin_view(&self, id: &IdentityId, record: Arc<Record>) -> Result<TwinView, HubError> {
+    pub(super) fn twin_view(
+        &self,
+        id: &IdentityId,
+        record: Arc<Record>,
+    ) -> Result<TwinView, HubError> {
         let identity = Credentials::of(&record, id).ok_or_else(|| HubError::not_found(id))?;
         let connection = self.hub.presences().state(id, identity.generation);
         Ok(TwinView { id: id.clone(), record, connection })
