@@ -10,6 +10,7 @@ use clap_complete::Shell;
 use crate::commands::configure::ConfigureArgs;
 use crate::commands::device::DeviceCommand;
 use crate::commands::method::MethodCommand;
+use crate::commands::query::QueryArgs;
 use crate::commands::twin::TwinCommand;
 
 const EXIT_CODES: &str = "\
@@ -77,6 +78,8 @@ pub(crate) enum Command {
     Method(MethodCommand),
     /// Ask a device for a configuration and wait until it reports the same
     Configure(ConfigureArgs),
+    /// Ask the service's query language: SELECT … FROM devices WHERE …
+    Query(QueryArgs),
     /// How many devices there are, and how many are connected
     Stats,
     /// Print a completion script for a shell

@@ -7,7 +7,7 @@ use iothub_core::ids::{DeviceId, ModuleId, Precondition};
 use iothub_wire::connection_string::{Host, ServiceConnectionString, encode};
 use serde_json::Value;
 use tokio_rustls::rustls;
-use ureq::http::{Method, Request};
+use ureq::http::{HeaderMap, Method, Request};
 use ureq::tls::TlsConfig;
 use ureq::{Agent, AsSendBody, Body};
 
@@ -226,7 +226,7 @@ impl Client {
         self.send(request, body.to_string())
     }
 
-    fn request(
+    pub(crate) fn request(
         &self,
         method: Method,
         path: &str,
@@ -247,12 +247,20 @@ impl Client {
         }
     }
 
-    /// Sends a request and reads the whole answer, which is an error unless its status is 2xx.
     fn send(
         &self,
         request: ureq::http::request::Builder,
         body: impl AsSendBody,
     ) -> Result<String, Error> {
+        self.exchange(request, body).map(|(_, text)| text)
+    }
+
+    /// Sends a request and reads the whole answer, which is an error unless its status is 2xx.
+    pub(crate) fn exchange(
+        &self,
+        request: ureq::http::request::Builder,
+        body: impl AsSendBody,
+    ) -> Result<(HeaderMap, String), Error> {
         let request = request.body(body).map_err(|why| self.failed(ureq::Error::Http(why)))?;
         let request = self
             .agent
@@ -262,11 +270,12 @@ impl Client {
             .build();
         let mut response = self.agent.run(request).map_err(|why| self.failed(why))?;
         let text = self.text(response.body_mut())?;
-        if response.status().is_success() {
-            return Ok(text);
+        let (head, _) = response.into_parts();
+        if head.status.is_success() {
+            return Ok((head.headers, text));
         }
-        let name = response.headers().get("iothub-errorcode").and_then(|name| name.to_str().ok());
-        Err(ServiceError::parse(response.status().as_u16(), name, &text).into())
+        let name = head.headers.get("iothub-errorcode").and_then(|name| name.to_str().ok());
+        Err(ServiceError::parse(head.status.as_u16(), name, &text).into())
     }
 
     fn text(&self, body: &mut Body) -> Result<String, Error> {
@@ -278,14 +287,14 @@ impl Client {
         Twin::new(self.json(text)?).map_err(|other| self.strange(&other, "a twin"))
     }
 
-    fn json(&self, text: &str) -> Result<Value, Error> {
+    pub(crate) fn json(&self, text: &str) -> Result<Value, Error> {
         serde_json::from_str(text).map_err(|why| Error::Answer {
             hub: self.hub.host.to_string(),
             what: format!("{} bytes that are not JSON: {why}", text.len()),
         })
     }
 
-    fn strange(&self, document: &Value, expected: &str) -> Error {
+    pub(crate) fn strange(&self, document: &Value, expected: &str) -> Error {
         let kind = match document {
             Value::Null => "null",
             Value::Bool(_) => "a boolean",

@@ -6,7 +6,7 @@
 //!   output.rs             how the answer looks
 //!  ---------------------- the library, which knows neither arguments nor terminals
 //!   locate                which hub: named, or the emulator of this machine
-//!   client                one method per operation of the REST API
+//!   client, query         one method per operation of the REST API
 //!   roots                 which certificates are trusted
 //!   error, codes          what the service says when it refuses
 //!   twin, diff            reading a twin; what changed between two
@@ -40,6 +40,7 @@ pub mod configure;
 pub mod diff;
 pub mod error;
 pub mod locate;
+pub mod query;
 pub mod roots;
 pub mod twin;
 

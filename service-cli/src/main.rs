@@ -15,7 +15,7 @@ use service_cli::locate::{Target, is_loopback, locate};
 use service_cli::{Client, Options};
 
 use crate::args::{Cli, Command, Global};
-use crate::commands::{Failure, Session, Verdict, configure, device, method, stats, twin};
+use crate::commands::{Failure, Session, Verdict, configure, device, method, query, stats, twin};
 use crate::output::Output;
 
 fn main() -> ExitCode {
@@ -46,6 +46,7 @@ fn run(cli: Cli, target: &mut Option<Target>) -> Result<Verdict, Failure> {
         Command::Twin(command) => twin::run(&mut session, command),
         Command::Method(command) => method::run(&mut session, command),
         Command::Configure(args) => configure::run(&mut session, &args),
+        Command::Query(args) => query::run(&mut session, &args),
         Command::Stats => stats::run(&mut session),
         Command::Completions { shell } => completions(shell),
     }

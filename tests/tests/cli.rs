@@ -253,6 +253,9 @@ fn the_registry_is_served_on_the_command_line() {
     assert!(stats.contains('1'), "{stats}");
     let twin = service_json(&emulator, &["twin", "update", "d1", "--desired", r#"{"a":1}"#]);
     assert_eq!(twin["properties"]["desired"]["a"], 1);
+    let query = "SELECT deviceId FROM devices WHERE properties.desired.a = 1";
+    let found = service_json(&emulator, &["query", query]);
+    assert_eq!(found, serde_json::json!([{ "deviceId": "d1" }]));
     service_cli(&emulator, &["device", "delete", "d1"]);
     let mut gone = emulator.command(SERVICE_CLI);
     gone.timeout(LIMIT).args(["device", "show", "d1"]).assert().code(1);
@@ -273,6 +276,23 @@ fn the_tutorial_typed_in() {
     let twin = service_json(&emulator, &["twin", "show", "my-device"]);
     let text = twin["properties"]["reported"].to_string();
     assert!(text.contains("\"5m\""), "{text}");
+    assert_eq!(device.interrupt(), Some(0));
+}
+
+#[test]
+fn a_method_typed_in_is_answered_by_the_device() {
+    let emulator = Emulator::start();
+    service_cli(&emulator, &["device", "create", "d1"]);
+    let text = service_cli(&emulator, &["device", "connection-string", "d1"]);
+    let mut device = Device::start(&emulator, text.trim());
+    let mut command = emulator.command(SERVICE_CLI);
+    let call = ["method", "invoke", "d1", "reboot", "--payload", "{\"in\":5}"];
+    let assert = command.timeout(LIMIT).args(call).args(["--connect-timeout", "10s"]).assert();
+    // The device has no such method, which is a "no".
+    assert.code(1).stdout("status   404\npayload  {\"details\":\"method name unknown\"}\n");
+    let called = device.until("methodCalled");
+    assert_eq!((&called["name"], &called["payload"]["in"]), (&"reboot".into(), &5.into()));
+    assert_eq!(device.until("methodAnswered")["status"], 404);
     assert_eq!(device.interrupt(), Some(0));
 }
 

@@ -66,3 +66,13 @@ fn node_methods() {
 fn node_connection() {
     run(Node, "connection.js");
 }
+
+#[test]
+fn python_query() {
+    run(Python, "query.py");
+}
+
+#[test]
+fn node_query() {
+    run(Node, "query.js");
+}

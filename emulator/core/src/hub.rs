@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::auth::policy::SharedAccessPolicy;
-use crate::auth::sas::SasToken;
+use crate::auth::sas::{SasToken, SymmetricKey};
 use crate::auth::{self, Credentials, DevicePrincipal, Refusal, ServicePrincipal};
 use crate::error::HubError;
 use crate::ids::{DeviceId, IdentityId};
@@ -38,6 +38,9 @@ struct Inner {
     throttles: Option<Throttles>,
     ports: Ports,
     presences: Arc<Presences>,
+    /// Signs what clients hold between the pages of a query. Of this life of this hub only, so that
+    /// what another one signed is told from its own; the well-known keys would not do that.
+    continuation_key: SymmetricKey,
 }
 
 impl Hub {
@@ -50,7 +53,9 @@ impl Hub {
     ) -> Self {
         let presences = Arc::new(Presences::default());
         ports.records.watch(presences.clone());
-        Self(Arc::new(Inner { name: name.into(), policies, throttles, ports, presences }))
+        let continuation_key = SymmetricKey::generate(&ports.random);
+        let name = name.into();
+        Self(Arc::new(Inner { name, policies, throttles, ports, presences, continuation_key }))
     }
 
     /// Its name.
@@ -147,6 +152,10 @@ impl Hub {
 
     pub(crate) fn records(&self) -> &dyn Records {
         &*self.0.ports.records
+    }
+
+    pub(crate) fn continuation_key(&self) -> &SymmetricKey {
+        &self.0.continuation_key
     }
 
     pub(crate) fn presences(&self) -> &Presences {

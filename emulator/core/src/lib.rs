@@ -7,6 +7,7 @@
 //!   everything starts.
 //! * [`auth`] turns a credential into a principal; a principal opens a session of its role:
 //!   [`session`]. What a role may not do does not compile.
+//! * [`query`]: the language in which back ends ask for many twins at once.
 //! * [`registry`], [`twin`], [`event`], [`method`], [`digital_twin`]: the rules. Pure functions: what is there, a request and the
 //!   time give what will be there, or a [`error::HubError`].
 //! * [`store`], [`time`], [`random`]: the ports behind which records, the clock and chance live.
@@ -27,6 +28,7 @@ pub mod hub;
 pub mod ids;
 pub mod limits;
 pub mod method;
+pub mod query;
 pub mod random;
 pub mod registry;
 pub mod session;

@@ -66,6 +66,16 @@ pub const DIGITAL_TWIN_DEPTH: usize = 5;
 /// Devices in the answer to a list request. Documented, also the default.
 pub const DEVICE_LIST: usize = 1000;
 
+/// Characters in a query. Documented.
+pub const QUERY_CHARACTERS: usize = 8192;
+/// Parentheses and their like inside each other in a query. Ours: people write two or three.
+pub const QUERY_DEPTH: usize = 64;
+/// Rows on a page of a query's answer, also the default. Documented.
+pub const QUERY_PAGE: usize = 100;
+/// Records that a query looks at before it lets others have the processor. Ours: about a
+/// millisecond's worth.
+pub const QUERY_STRIDE: usize = 4096;
+
 /// What waits to be delivered to one connection. Ours: a connection that lets more pile up is
 /// closed, as the service closes it on backlog overflow.
 pub const DOWNLINK_QUEUE: usize = 256;

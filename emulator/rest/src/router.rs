@@ -11,7 +11,7 @@ use tower::Layer;
 use tower::util::BoxCloneSyncService;
 
 use crate::error::{Failure, finish};
-use crate::{devices, digital_twins, methods, modules, path, statistics, twins, unread};
+use crate::{devices, digital_twins, methods, modules, path, query, statistics, twins, unread};
 
 /// What the service offers and the emulator serves; `docs/compat.md` lists the same.
 pub const EMULATED: &[(&str, &str)] = &[
@@ -19,6 +19,7 @@ pub const EMULATED: &[(&str, &str)] = &[
     ("GET", "/devices/{id}"),
     ("PUT", "/devices/{id}"),
     ("DELETE", "/devices/{id}"),
+    ("POST", "/devices/query"),
     ("GET", "/twins/{id}"),
     ("PATCH", "/twins/{id}"),
     ("PUT", "/twins/{id}"),
@@ -43,7 +44,6 @@ pub const EMULATED: &[(&str, &str)] = &[
 /// `FeatureNotSupported`, so that a caller can tell them from a mistyped path.
 pub const NOT_EMULATED: &[(&str, &str)] = &[
     ("POST", "/devices"),
-    ("POST", "/devices/query"),
     ("POST", "/devices/keys/regenerate"),
     ("DELETE", "/devices/{id}/commands"),
     ("POST", "/devices/{id}/applyConfigurationContent"),
@@ -80,6 +80,7 @@ pub fn service(directory: &Directory) -> Service {
         .route("/devices/{id}", get(devices::get).put(devices::put).delete(devices::delete))
         // A device may have the name of an operation; then the method tells which is meant.
         .route("/devices/query", get(devices::get).put(devices::put).delete(devices::delete))
+        .route("/devices/query", post(query::post))
         .route("/devices/{id}/modules", get(modules::list))
         .route(
             "/devices/{id}/modules/{module}",

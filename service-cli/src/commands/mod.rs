@@ -5,6 +5,7 @@ pub(crate) mod configure;
 pub(crate) mod device;
 mod identity;
 pub(crate) mod method;
+pub(crate) mod query;
 pub(crate) mod stats;
 pub(crate) mod twin;
 
@@ -93,8 +94,14 @@ impl Failure {
             Some(remedy) => format!("{self}; {remedy}"),
             None => self.to_string(),
         };
-        Some(line)
+        Some(one_line(&line))
     }
+}
+
+/// Some of the service's messages have several lines.
+fn one_line(text: &str) -> String {
+    let lines = text.split(char::is_control).map(str::trim).filter(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join(" ")
 }
 
 fn call_remedy(error: &Error, target: Option<&Target>) -> Option<String> {

@@ -10,6 +10,7 @@ mod configure;
 mod connect;
 mod device;
 mod method;
+mod query;
 mod support;
 mod twin;
 

@@ -23,6 +23,7 @@ mod legacy;
 mod load;
 mod method;
 mod policies;
+mod query;
 mod registry;
 mod service_twin;
 mod session;

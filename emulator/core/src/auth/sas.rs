@@ -123,7 +123,7 @@ impl SymmetricKey {
         &self.text
     }
 
-    fn sign(&self, message: &str) -> hmac::Tag {
+    pub(crate) fn sign(&self, message: &str) -> hmac::Tag {
         hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &self.bytes), message.as_bytes())
     }
 }

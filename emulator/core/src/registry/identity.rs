@@ -71,6 +71,16 @@ pub enum Status {
     Disabled,
 }
 
+impl Status {
+    /// The service's word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Enabled => "enabled",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
 /// How a device authenticates.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Authentication {
@@ -82,6 +92,18 @@ pub enum Authentication {
     CertificateAuthority,
     /// Not by itself.
     None,
+}
+
+impl Authentication {
+    /// The service's word for it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Sas(_) => "sas",
+            Self::SelfSigned(_) => "selfSigned",
+            Self::CertificateAuthority => "certificateAuthority",
+            Self::None => "none",
+        }
+    }
 }
 
 /// The two keys of a device; either signs.

@@ -7,6 +7,7 @@ mod downlink;
 mod methods;
 mod modules;
 mod presence;
+mod query;
 mod service;
 mod subscriptions;
 
@@ -15,5 +16,6 @@ pub use downlink::{CloseReason, Downlink, DownlinkReceiver};
 pub use modules::ModuleView;
 pub use presence::ConnectionState;
 pub(crate) use presence::Presences;
+pub use query::{QueryPage, QueryRows};
 pub use service::{DeviceView, RegistryStatistics, ServiceSession, TwinView};
 pub use subscriptions::{Assurance, Channel, Subscriptions};

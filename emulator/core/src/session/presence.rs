@@ -10,6 +10,7 @@ use super::subscriptions::{Assurance, Channel, Subscriptions};
 use crate::ids::{GenerationId, IdentityId};
 use crate::method::broker::{Arrivals, Calls, Lost, NotCalled, PendingCall};
 use crate::method::{MethodCall, MethodName, Payload};
+use crate::query::twin::Connections;
 use crate::store::{Effect, Watcher};
 use crate::time::Timestamp;
 
@@ -26,6 +27,13 @@ pub struct ConnectionState {
     pub updated: Timestamp,
     /// When the device was last heard of.
     pub last_activity: Timestamp,
+}
+
+impl ConnectionState {
+    /// The service's word for it.
+    pub fn name(self) -> &'static str {
+        if self.connected { "Connected" } else { "Disconnected" }
+    }
 }
 
 /// Everybody who is, or was, connected. Locks are per shard and held for a few statements; nothing
@@ -195,6 +203,12 @@ impl Presences {
         if let Some(presence) = self.by_id.get(id) {
             presence.close(reason);
         }
+    }
+}
+
+impl Connections for Presences {
+    fn state(&self, id: &IdentityId, generation: GenerationId) -> ConnectionState {
+        Self::state(self, id, generation)
     }
 }
 

@@ -95,6 +95,18 @@ impl Metadata {
         json
     }
 
+    /// What a query finds below `$metadata` at the end of `path`.
+    pub(crate) fn find(&self, path: &[String]) -> Option<Value> {
+        let Some((name, rest)) = path.split_first() else {
+            return Some(Value::Object(self.to_json()));
+        };
+        match name.as_str() {
+            "$lastUpdated" if rest.is_empty() => Some(Value::String(self.updated.to_string())),
+            "$lastUpdatedVersion" if rest.is_empty() => self.version.map(Value::from),
+            name => self.members.get(name)?.find(rest),
+        }
+    }
+
     fn stamped(stamp: Stamp) -> Self {
         Self { updated: stamp.now, version: stamp.version, members: IndexMap::new() }
     }

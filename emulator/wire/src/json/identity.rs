@@ -93,8 +93,8 @@ impl<'a> Device<'a> {
             device_id: identity.id.as_str(),
             generation_id: identity.generation.to_string(),
             etag: identity.etag().to_string(),
-            connection_state: connection_name(view.connection.connected),
-            status: status_name(identity.status),
+            connection_state: view.connection.name(),
+            status: identity.status.name(),
             status_reason: identity.status_reason.as_deref(),
             connection_state_updated_time: time(view.connection.updated),
             status_updated_time: time(identity.status_updated),
@@ -113,7 +113,7 @@ impl<'a> AuthenticationDocument<'a> {
         Self {
             symmetric_key: Keys::of(authentication),
             x509_thumbprint: Thumbprints::of(authentication),
-            r#type: authentication_name(authentication),
+            r#type: authentication.name(),
         }
     }
 }
@@ -139,26 +139,6 @@ impl<'a> Thumbprints<'a> {
             },
             _ => Self { primary_thumbprint: None, secondary_thumbprint: None },
         }
-    }
-}
-
-pub(super) fn connection_name(connected: bool) -> &'static str {
-    if connected { "Connected" } else { "Disconnected" }
-}
-
-pub(super) fn status_name(status: Status) -> &'static str {
-    match status {
-        Status::Enabled => "enabled",
-        Status::Disabled => "disabled",
-    }
-}
-
-pub(super) fn authentication_name(authentication: &Authentication) -> &'static str {
-    match authentication {
-        Authentication::Sas(_) => "sas",
-        Authentication::SelfSigned(_) => "selfSigned",
-        Authentication::CertificateAuthority => "certificateAuthority",
-        Authentication::None => "none",
     }
 }
 

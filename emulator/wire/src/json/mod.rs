@@ -4,6 +4,7 @@ pub mod error;
 pub mod identity;
 pub mod method;
 pub mod module;
+pub mod query;
 pub mod statistics;
 pub mod twin;
 

@@ -7,9 +7,7 @@ use iothub_core::session::ModuleView;
 use iothub_core::twin::Document;
 use serde::Serialize;
 
-use super::identity::{
-    Answering, AuthenticationDocument, check_named, connection_name, parse_authentication, time,
-};
+use super::identity::{Answering, AuthenticationDocument, check_named, parse_authentication, time};
 use super::{object_member, text, text_member};
 
 /// The document of a module.
@@ -47,7 +45,7 @@ impl<'a> Module<'a> {
             device_id: view.device.as_str(),
             generation_id: identity.generation.to_string(),
             etag: identity.etag().to_string(),
-            connection_state: connection_name(view.connection.connected),
+            connection_state: view.connection.name(),
             connection_state_updated_time: time(view.connection.updated, answering),
             last_activity_time: time(view.connection.last_activity, answering),
             // Cloud-to-device messages have no way to a module.

@@ -11,7 +11,7 @@ use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use super::identity::{Thumbprints, authentication_name, connection_name, status_name};
+use super::identity::Thumbprints;
 use super::{object_member, text, unexpected};
 use crate::api_version::ApiVersion;
 
@@ -31,13 +31,13 @@ pub fn service_document(view: &TwinView, version: &ApiVersion) -> Option<String>
         module_id: view.id.module.as_ref().map(ModuleId::as_str),
         etag: twin.etag().as_str(),
         device_etag: etag.as_str(),
-        status: status_name(device.status),
+        status: device.status.name(),
         status_reason: device.status_reason.as_deref(),
         status_update_time: device.status_updated.to_string(),
-        connection_state: connection_name(view.connection.connected),
+        connection_state: view.connection.name(),
         last_activity_time: view.connection.last_activity.to_string(),
         cloud_to_device_message_count: 0,
-        authentication_type: authentication_name(authentication),
+        authentication_type: authentication.name(),
         x509_thumbprint: Thumbprints::of(authentication),
         model_id: version.has_model_id().then(|| twin.model_id.as_deref().unwrap_or_default()),
         version: twin.version,

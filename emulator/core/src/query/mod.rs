@@ -1,0 +1,107 @@
+//! The query language: `SELECT … FROM devices WHERE … GROUP BY …`, and bare conditions.
+//!
+//! ```text
+//!   text ─ lexer ─> tokens ─ parser ─> ast ─ run (eval, group) ─> rows, and a page's token
+//! ```
+//!
+//! Everything here is pure and knows documents only through [`Subject`]: [`twin`] makes one of a
+//! twin, [`row`] one of a JSON object. A [`Run`] takes documents one by one, in any order; the
+//! answer does not depend on it.
+//!
+//! ```
+//! use iothub_core::query::row::Row;
+//! use iothub_core::query::{Position, Query, Rows, Run};
+//! use serde_json::json;
+//!
+//! let query = Query::parse("SELECT deviceId FROM devices WHERE tags.floor >= 2")?;
+//! let mut run = Run::new(&query, Position::default(), 100);
+//! for floor in 1..=3 {
+//!     let twin = json!({ "deviceId": format!("lamp-{floor}"), "tags": { "floor": floor } });
+//!     run.offer(Row::new("deviceId", twin.as_object().cloned().unwrap_or_default()));
+//! }
+//! let Rows::Raw(rows) = run.finish().rows else { panic!("the query names a member") };
+//! assert_eq!(json!(rows), json!([{ "deviceId": "lamp-2" }, { "deviceId": "lamp-3" }]));
+//! # Ok::<(), iothub_core::query::QueryError>(())
+//! ```
+
+mod ast;
+mod error;
+mod eval;
+mod expression;
+mod functions;
+mod group;
+mod lexer;
+mod page;
+mod parser;
+mod path;
+pub mod row;
+mod run;
+mod select;
+pub mod twin;
+mod value;
+
+pub use error::{Place, QueryError};
+pub use eval::Subject;
+pub use page::Position;
+pub use path::{Attribute, Path, Source, TwinAttribute};
+pub use run::{Page, Rows, Run};
+pub use value::Datum;
+
+use ast::{Expression, Statement};
+
+/// A query that has been understood.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Query {
+    statement: Statement,
+}
+
+impl Query {
+    /// Reads a query.
+    ///
+    /// # Errors
+    ///
+    /// Says what is wrong with it and where.
+    pub fn parse(text: &str) -> Result<Self, QueryError> {
+        parser::statement(text).map(|statement| Self { statement })
+    }
+
+    /// What it reads from.
+    pub fn source(&self) -> Source {
+        self.statement.source
+    }
+}
+
+/// A bare condition: what the target of a configuration, or of a job, has to fulfil.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Condition {
+    source: Source,
+    expression: Option<Expression>,
+}
+
+impl Condition {
+    /// Reads a condition on device twins, or `FROM … WHERE …` on those of another source. `*` stands
+    /// for all devices.
+    ///
+    /// # Errors
+    ///
+    /// Says what is wrong with it and where, counted as the service does: as if it stood behind
+    /// `SELECT * FROM devices WHERE`.
+    pub fn parse(text: &str) -> Result<Self, QueryError> {
+        parser::condition(text).map(|(source, expression)| Self { source, expression })
+    }
+
+    /// What it is about.
+    pub fn source(&self) -> Source {
+        self.source
+    }
+
+    /// Whether a document of the source fulfils it.
+    pub fn holds(&self, document: &impl Subject) -> bool {
+        self.expression.as_ref().is_none_or(|expression| expression.holds(document))
+    }
+}
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;
