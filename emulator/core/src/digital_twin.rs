@@ -1,7 +1,7 @@
 //! Digital twins: the twin of an IoT Plug and Play device, seen by the conventions of its model.
 //!
 //! Nothing of it is stored. [`document`] shows a twin's properties and components with what was
-//! desired of each and how the device answered; [`parse_patch`] and [`desired_patch`] turn the
+//! desired of each and how the device answered; [`parse_patch`] and `desired_patch` turn the
 //! operations of a back end into a change of the desired properties. The hub does not read models:
 //! what is a component says the mark `__t` in the twin.
 
@@ -269,7 +269,7 @@ pub(crate) fn desired_patch(twin: &Twin, operations: &[Operation]) -> Result<Doc
         }
         let change = operation.change(&desired);
         merge(&mut desired, &change);
-        compose(&mut patch, change);
+        compose(&mut patch, change, Some(&twin.desired.properties));
     }
     Ok(patch)
 }
@@ -305,12 +305,19 @@ fn replacement(existing: Option<&Value>, value: &Value) -> Value {
     Value::Object(patch)
 }
 
-/// Adds a later merge patch to an earlier one: unlike in a merge, what removes stays.
-fn compose(patch: &mut Document, later: Document) {
+/// Adds a later merge patch to an earlier one for `original`: unlike in a merge, what removes
+/// stays, and what comes in the place of something removed brings nothing of that back.
+fn compose(patch: &mut Document, later: Document, original: Option<&Document>) {
     for (name, value) in later {
+        let before = original.and_then(|original| original.get(&name));
         match (patch.get_mut(&name), value) {
-            (Some(Value::Object(earlier)), Value::Object(later)) => compose(earlier, later),
-            (_, value) => {
+            (Some(Value::Object(earlier)), Value::Object(later)) => {
+                compose(earlier, later, before.and_then(Value::as_object));
+            }
+            (Some(_), value) => {
+                patch.insert(name, replacement(before, &value));
+            }
+            (None, value) => {
                 patch.insert(name, value);
             }
         }

@@ -36,6 +36,10 @@ fn the_model_that_a_device_announces_is_kept() {
     let digital = hub.rest.get("/digitaltwins/d1").expect(200);
     assert_eq!(digital.header("etag"), Some("\"AAAAAAAAAAE=\""));
     assert_eq!(digital.json(), json!({"$dtId": "d1", "$metadata": {"$model": MODEL}}));
+    let query = json!({"query": format!("SELECT deviceId FROM devices WHERE modelId = '{MODEL}'")});
+    hub.device("d2");
+    let found = hub.rest.send("POST", "/devices/query", &[], Some(&query.to_string())).expect(200);
+    assert_eq!(found.json(), json!([{"deviceId": "d1"}]));
     let old = hub.rest.get("/twins/d1?api-version=2020-03-13").expect(200);
     assert_eq!(old.json().get("modelId"), None);
 }

@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
@@ -129,4 +130,55 @@ fn bad_operations_are_refused() {
         let refused = patch(&twin, &operations).unwrap_err();
         assert_eq!(refused.code().number, expected, "{operations}");
     }
+}
+
+/// Operations on few names, so that they meet.
+fn operations() -> impl Strategy<Value = Value> {
+    let name = || prop::sample::select(vec!["a", "b", "c"]);
+    let value = prop_oneof![
+        Just(json!(1)),
+        Just(json!({"a": 2})),
+        Just(json!({"b": {"c": 3}, "a": 4})),
+        Just(json!({"c": 5, "$metadata": {}})),
+    ];
+    let path = prop_oneof![
+        name().prop_map(|name| format!("/{name}")),
+        (name(), name()).prop_map(|(component, name)| format!("/{component}/{name}")),
+    ];
+    let operation = (path, prop::option::of(value)).prop_map(|(path, value)| match value {
+        Some(value) => json!({"op": "add", "path": path, "value": value}),
+        None => json!({"op": "remove", "path": path}),
+    });
+    prop::collection::vec(operation, 0..6).prop_map(Value::Array)
+}
+
+proptest! {
+    /// One patch of all operations does what they do one after the other, and an added property
+    /// holds what was asked for and nothing of before.
+    #[test]
+    fn operations_together_do_what_they_do_in_turn(operations in operations()) {
+        let before = twin(json!({"a": {"a": 1, "b": {"x": 1}}, "b": 2}), json!({}));
+        let mut in_turn = before.clone();
+        for operation in operations.as_array().unwrap() {
+            let parsed = parse_patch(&json!([operation])).unwrap();
+            let patch = desired_patch(&in_turn, &parsed).unwrap();
+            merge(&mut in_turn.desired.properties, &patch);
+            let path = operation["path"].as_str().unwrap();
+            let found = path.split('/').skip(1).try_fold(
+                &Value::Object(in_turn.desired.properties.clone()), |at, name| at.get(name),
+            ).cloned();
+            match operation.get("value") {
+                None => prop_assert_eq!(found, None),
+                Some(value) => prop_assert_eq!(found, Some(marked_if_whole(path, value))),
+            }
+        }
+        let mut together = before.desired.properties.clone();
+        merge(&mut together, &desired_patch(&before, &parse_patch(&operations).unwrap()).unwrap());
+        prop_assert_eq!(together, in_turn.desired.properties);
+    }
+}
+
+/// Only a whole component has a mark of its own.
+fn marked_if_whole(path: &str, value: &Value) -> Value {
+    if path.matches('/').count() == 1 { marked(value) } else { value.clone() }
 }

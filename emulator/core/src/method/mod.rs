@@ -2,7 +2,7 @@
 //!
 //! A call lives as long as somebody waits for it: nothing of it is stored. It waits for the device
 //! to come if the caller wishes, is handed to the connection that the device has then, and ends
-//! with that connection's answer, its end, or a time-out. [`broker`] keeps the calls in between.
+//! with that connection's answer, its end, or a time-out. `broker` keeps the calls in between.
 
 pub(crate) mod broker;
 mod invocation;
