@@ -46,7 +46,7 @@ impl Device {
     /// There is nobody to trust.
     pub fn new(options: Options) -> Result<Self, Error> {
         let tls = match &options.security {
-            Security::Tls(roots) => Some(roots.client_config()?),
+            Security::Tls(roots) => Some(roots.client_config(options.identity.certificate())?),
             Security::Plain => None,
         };
         let mind = Mind {
@@ -133,7 +133,10 @@ impl Device {
         shutdown: Pin<&mut (impl Future<Output = ()> + Send)>,
     ) -> End {
         let ttl = self.token_ttl();
-        let renew_at = self.options.clock.now().after(ttl - RENEWAL_MARGIN.min(ttl / 5));
+        // A certificate is not renewed by connecting again.
+        let has_token = self.options.identity.certificate().is_none();
+        let renew_at =
+            has_token.then(|| self.options.clock.now().after(ttl - RENEWAL_MARGIN.min(ttl / 5)));
         let mut session = Session {
             mind: &mut self.mind,
             link,
@@ -151,6 +154,11 @@ impl Device {
     }
 
     fn route(&self) -> Route<'_> {
-        Route { identity: &self.options.identity, port: self.options.port, tls: self.tls.clone() }
+        Route {
+            identity: &self.options.identity,
+            transport: self.options.transport,
+            port: self.options.port,
+            tls: self.tls.clone(),
+        }
     }
 }

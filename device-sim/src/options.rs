@@ -7,20 +7,21 @@ use std::time::Duration;
 use iothub_core::ids::{DeviceId, ModuleId};
 use iothub_core::random::Random;
 use iothub_core::time::Clock;
-use iothub_wire::connection_string::{DeviceConnectionString, Host, ServiceConnectionString};
+use iothub_wire::connection_string::{
+    DeviceConnectionString, Host, ServiceConnectionString, X509ConnectionString,
+};
 
 use crate::script::Script;
-use crate::transport::tls::Security;
-
-/// The port of MQTT over TLS.
-const MQTT_PORT: u16 = 8883;
+use crate::transport::tls::{ClientCertificate, Security};
 
 /// How a device runs.
 #[derive(Clone)]
 pub struct Options {
     /// Who it is.
     pub identity: Identity,
-    /// Where MQTT is served on the hub's host.
+    /// What MQTT goes over.
+    pub transport: Transport,
+    /// Where that is served on the hub's host.
     pub port: u16,
     /// Whether and how the connection is secured.
     pub security: Security,
@@ -41,7 +42,8 @@ impl Options {
     /// The usual options: the tutorial's device, two seconds to apply, tokens of one hour.
     pub fn new(identity: Identity, security: Security, clock: Arc<dyn Clock>) -> Self {
         Self {
-            port: identity.host.port.unwrap_or(MQTT_PORT),
+            transport: Transport::Tcp,
+            port: identity.host.port.unwrap_or(Transport::Tcp.port()),
             identity,
             security,
             script: Script::default(),
@@ -61,11 +63,31 @@ impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
             .field("identity", &self.identity)
+            .field("transport", &self.transport)
             .field("port", &self.port)
             .field("security", &self.security)
             .field("apply_delay", &self.apply_delay)
             .field("token_ttl", &self.token_ttl)
             .finish_non_exhaustive()
+    }
+}
+
+/// What MQTT goes over.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Transport {
+    /// TCP, with TLS or without.
+    Tcp,
+    /// WebSockets on the port of HTTPS, which firewalls let through.
+    WebSocket,
+}
+
+impl Transport {
+    /// The port that the service has for it.
+    pub fn port(self) -> u16 {
+        match self {
+            Self::Tcp => 8883,
+            Self::WebSocket => 443,
+        }
     }
 }
 
@@ -84,6 +106,8 @@ enum Proof {
     Own(DeviceConnectionString),
     /// The key of a policy with the right DeviceConnect, which speaks for every device.
     Policy(ServiceConnectionString),
+    /// The certificate that it shows when TLS begins.
+    Certificate(ClientCertificate),
 }
 
 impl Identity {
@@ -92,6 +116,15 @@ impl Identity {
     pub fn with_policy(policy: ServiceConnectionString, device: DeviceId) -> Self {
         let host = Host { name: policy.host.name.clone(), port: None };
         Self { host, device, module: None, proof: Proof::Policy(policy) }
+    }
+
+    /// A device or module with a certificate instead of a key.
+    pub fn with_certificate(
+        connection_string: X509ConnectionString,
+        certificate: ClientCertificate,
+    ) -> Self {
+        let X509ConnectionString { host, device, module } = connection_string;
+        Self { host, device, module, proof: Proof::Certificate(certificate) }
     }
 
     /// The hub's name or address.
@@ -109,10 +142,19 @@ impl Identity {
         self.module.as_ref()
     }
 
-    pub(crate) fn token(&self, expiry: u64) -> String {
+    /// A token that ends at `expiry`; none if a certificate takes its place.
+    pub(crate) fn token(&self, expiry: u64) -> Option<String> {
         match &self.proof {
-            Proof::Own(connection_string) => connection_string.token(expiry),
-            Proof::Policy(connection_string) => connection_string.token(expiry),
+            Proof::Own(connection_string) => Some(connection_string.token(expiry)),
+            Proof::Policy(connection_string) => Some(connection_string.token(expiry)),
+            Proof::Certificate(_) => None,
+        }
+    }
+
+    pub(crate) fn certificate(&self) -> Option<&ClientCertificate> {
+        match &self.proof {
+            Proof::Certificate(certificate) => Some(certificate),
+            Proof::Own(_) | Proof::Policy(_) => None,
         }
     }
 }

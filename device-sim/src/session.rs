@@ -51,7 +51,7 @@ impl Session<'_> {
     /// Runs until something ends it; it does not disconnect.
     pub(crate) async fn run(
         &mut self,
-        renew_at: Timestamp,
+        renew_at: Option<Timestamp>,
         mut shutdown: Pin<&mut (impl Future<Output = ()> + Send)>,
     ) -> End {
         for message in self.mind.outbox.take() {
@@ -63,7 +63,13 @@ impl Session<'_> {
             if let Some(end) = self.advance(renew_at) {
                 return end;
             }
-            let deadline = self.next_deadline().map_or(renew_at, |next| next.min(renew_at));
+            let deadline = self.next_deadline().into_iter().chain(renew_at).min();
+            let due = async {
+                match deadline {
+                    Some(deadline) => self.clock.sleep_until(deadline).await,
+                    None => std::future::pending().await,
+                }
+            };
             let answer_due = self.requests.next_deadline();
             tokio::select! {
                 biased;
@@ -71,16 +77,16 @@ impl Session<'_> {
                 incoming = self.link.receive() => if let Some(end) = self.receive(incoming) {
                     return end;
                 },
-                () = self.clock.sleep_until(deadline) => {}
+                () = due => {}
                 () = sleep_until(answer_due) => {}
             }
         }
     }
 
     /// Does what the time asks for.
-    fn advance(&mut self, renew_at: Timestamp) -> Option<End> {
+    fn advance(&mut self, renew_at: Option<Timestamp>) -> Option<End> {
         let now = self.clock.now();
-        if now >= renew_at {
+        if renew_at.is_some_and(|renew_at| now >= renew_at) {
             return Some(End::Expiring);
         }
         let actions = self.mind.behavior.tick(now);

@@ -7,6 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell as CompletionShell;
 use iothub_emulator::config::Flags;
 
+use crate::x509::X509Command;
+
 /// Shown below the options.
 const AFTER_HELP: &str = "\
 Each option can also be set by an environment variable, in capitals and with underscores
@@ -53,6 +55,15 @@ Usage:
         #[command(subcommand)]
         action: CaAction,
         /// Where it is.
+        #[command(flatten)]
+        state: StateOptions,
+    },
+    /// The X.509 certificates of devices
+    X509 {
+        /// What to do about them.
+        #[command(subcommand)]
+        command: X509Command,
+        /// Where the state is.
         #[command(flatten)]
         state: StateOptions,
     },
@@ -114,6 +125,9 @@ pub(crate) struct Options {
     /// the first is for connection strings [default: the address of --bind, or 127.0.0.1]
     #[arg(long, value_name = "NAME")]
     hostname: Vec<String>,
+    /// Certificate of an authority whose devices may connect; may be given several times
+    #[arg(long, value_name = "FILE")]
+    device_ca: Vec<String>,
     /// Refuse connections for a host name that is none of the emulator's
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     strict_hosts: Option<String>,
@@ -184,7 +198,11 @@ impl Options {
             ("units", &self.units),
             ("enforce-throttles", &self.enforce_throttles),
         ];
-        let flags = self.state.flags().with("hostname", self.hostname.iter().cloned());
+        let flags = self
+            .state
+            .flags()
+            .with("hostname", self.hostname.iter().cloned())
+            .with("device-ca", self.device_ca.iter().cloned());
         single.into_iter().fold(flags, |flags, (name, value)| flags.with(name, value.clone()))
     }
 }
@@ -249,6 +267,8 @@ mod tests {
             "--admin-port=4",
             "--hostname=a.test",
             "--hostname=b.test",
+            "--device-ca=a.pem",
+            "--device-ca=b.pem",
             "--strict-hosts",
             "--state-dir=/s",
             "--key-algorithm=rsa",
@@ -273,6 +293,7 @@ mod tests {
             config.admin_port == default.admin_port,
             config.hostname == default.hostname,
             config.aliases == default.aliases,
+            config.device_authorities == default.device_authorities,
             config.strict_hosts == default.strict_hosts,
             config.state_dir == default.state_dir,
             config.key_algorithm == default.key_algorithm,
@@ -286,7 +307,7 @@ mod tests {
             config.units == default.units,
             config.enforce_throttles == default.enforce_throttles,
         ];
-        assert_eq!(same, [false; 20]);
+        assert_eq!(same, [false; 21]);
         assert_eq!(resolve(&[&["run"], line.as_slice()].concat()), config);
     }
 

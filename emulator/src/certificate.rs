@@ -14,6 +14,7 @@
 //! Without a state directory the same is made in memory, for tests.
 
 mod authority;
+pub(crate) mod client;
 mod key;
 mod names;
 mod server;
@@ -168,7 +169,7 @@ impl Certificates {
         self.ca_file.as_deref()
     }
 
-    /// Serves TLS 1.2 and 1.3, without asking for a client's certificate.
+    /// Serves TLS 1.2 and 1.3, and asks for a client's certificate without insisting on one.
     pub fn tls(&self) -> Arc<rustls::ServerConfig> {
         Arc::clone(&self.tls)
     }
@@ -288,7 +289,7 @@ fn server_config(server: ServerCertificate) -> Result<rustls::ServerConfig, Cert
     let provider = Arc::new(ring::default_provider());
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
+        .with_client_cert_verifier(client::AnyClient::new())
         .with_single_cert(server.chain, server.key)?;
     // Sessions are resumed from what the client keeps, so that memory does not grow with clients.
     config.ticketer = ring::Ticketer::new()?;

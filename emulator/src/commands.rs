@@ -6,6 +6,7 @@ use std::path::Path;
 use clap::CommandFactory as _;
 use clap_complete::Shell as CompletionShell;
 use iothub_core::time::{Clock as _, Timestamp};
+use iothub_emulator::authorities::AuthorityError;
 use iothub_emulator::certificate::{AuthorityCertificate, CA_FILE_NAME, CertificateError};
 use iothub_emulator::clock::SystemClock;
 use iothub_emulator::config::{Config, HTTPS_PORT, HubKeys};
@@ -28,6 +29,12 @@ pub(crate) enum CommandError {
     /// The authority cannot be had.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// The authorities of devices cannot be had or changed.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// The operating system gives no random bytes.
+    #[error("the operating system gives no random bytes: {0}")]
+    Entropy(String),
     /// The machine's store of trusted authorities is unknown.
     #[error("this system's store of trusted authorities is unknown: add {0} to it by hand")]
     UnknownStore(String),
@@ -152,7 +159,7 @@ fn authority(config: &Config) -> Result<(StateDir, AuthorityCertificate), Comman
 }
 
 /// Resolving the configuration has found one.
-fn state_dir(config: &Config) -> Result<StateDir, StateError> {
+pub(crate) fn state_dir(config: &Config) -> Result<StateDir, StateError> {
     StateDir::open(config.state_dir.clone().unwrap_or_default())
 }
 

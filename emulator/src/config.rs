@@ -53,6 +53,8 @@ pub struct Config {
     pub hostname: HostName,
     /// Further names that the server certificate is valid for.
     pub aliases: Vec<HostName>,
+    /// Certificates, in PEM or DER, of authorities whose devices may connect.
+    pub device_authorities: Vec<PathBuf>,
     /// Whether a connection for a host name that is none of the emulator's is refused.
     pub strict_hosts: bool,
     /// Where certificates are kept from one run to the next; none keeps them in memory only.
@@ -131,6 +133,7 @@ impl Default for Config {
             admin_port: 8088,
             hostname: HostName::Address(loopback),
             aliases: Vec::new(),
+            device_authorities: Vec::new(),
             strict_hosts: false,
             state_dir: None,
             key_algorithm: None,
@@ -167,6 +170,7 @@ impl Config {
             admin_port: layers.port("admin-port", default.admin_port),
             hostname,
             aliases,
+            device_authorities: layers.many("device-ca", &Kind::PATH),
             strict_hosts: layers.one("strict-hosts", &Kind::SWITCH).unwrap_or_default(),
             state_dir: state_dir(&mut layers, sources),
             key_algorithm: layers.one("key-algorithm", &Kind::KEY_ALGORITHM),

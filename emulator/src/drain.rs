@@ -1,6 +1,8 @@
 //! Ending gracefully: everybody is told to stop, and whoever still works holds the end back.
 
-use tokio::sync::{mpsc, watch};
+use std::sync::Arc;
+
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, mpsc, watch};
 
 /// Held by whoever serves. The end waits until the last clone is dropped.
 #[derive(Clone, Debug)]
@@ -8,6 +10,9 @@ pub(crate) struct Drain {
     stop: watch::Receiver<bool>,
     /// Never sends: dropping it is the message.
     _working: mpsc::Sender<()>,
+    /// The place in the crowd of open connections, which is free again when the last clone is
+    /// dropped; none if nothing is served yet.
+    _permit: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 /// The one who says when to stop. Dropping it says so too.
@@ -23,11 +28,16 @@ pub(crate) fn channel() -> (Drainer, Drain) {
     let (working_in, working_out) = mpsc::channel(1);
     (
         Drainer { stop: stop_in, working: working_out },
-        Drain { stop: stop_out, _working: working_in },
+        Drain { stop: stop_out, _working: working_in, _permit: None },
     )
 }
 
 impl Drain {
+    /// The drain of a connection that has this place. A failed permit means a crowd without bound.
+    pub(crate) fn with(&self, permit: Result<OwnedSemaphorePermit, AcquireError>) -> Self {
+        Self { _permit: permit.ok().map(Arc::new), ..self.clone() }
+    }
+
     /// Returns when it is time to stop.
     pub(crate) async fn asked(&self) {
         let mut stop = self.stop.clone();

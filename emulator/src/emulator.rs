@@ -20,8 +20,9 @@ use rand::rngs::SysRng;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
+use crate::authorities::{Authorities, AuthorityError};
 use crate::banner::Facts;
-use crate::certificate::{CertificateError, Certificates};
+use crate::certificate::{CertificateError, Certificates, client};
 use crate::clock::SystemClock;
 use crate::config::{Config, FALLBACK_HTTPS_PORT, HTTPS_PORT};
 use crate::drain::{self, Drain, Drainer};
@@ -29,6 +30,7 @@ use crate::http;
 use crate::keys::built_in_policies;
 use crate::listener::{Port, handshake, no_delay};
 use crate::state_dir::{Readers, StateDir, StateError};
+use crate::websocket::{self, Below};
 
 /// The policy whose connection string is handed out: it may do everything.
 pub const OWNER: &str = "iothubowner";
@@ -70,6 +72,9 @@ pub enum StartError {
     /// The state directory does not do what it should.
     #[error(transparent)]
     State(#[from] StateError),
+    /// The authorities of devices cannot be had.
+    #[error(transparent)]
+    Authorities(#[from] AuthorityError),
     /// An address cannot be bound.
     #[error("{address} cannot be bound for {purpose}: {source}; choose another with --{option}")]
     Bind {
@@ -157,12 +162,14 @@ fn build_hub(config: &Config) -> Result<Hub, StartError> {
     SysRng.try_fill_bytes(&mut entropy).map_err(|error| StartError::Entropy(error.to_string()))?;
     let random = Random::from_entropy(entropy);
     let policies = built_in_policies(config.keys, &random);
+    let dir = config.state_dir.as_ref().map(StateDir::open).transpose()?;
     let ports = Ports {
         records: Arc::new(MemoryRecords::default()),
         events: Arc::new(MemoryEventLog::new(
             limits::EVENT_PARTITIONS,
             limits::EVENT_LOG_PARTITION_BYTES,
         )),
+        authorities: Arc::new(Authorities::new(&config.device_authorities, dir)?),
         clock: Arc::new(SystemClock),
         random,
     };
@@ -247,23 +254,29 @@ impl BoundPorts {
                 let directory = directory.clone();
                 async move {
                     no_delay(&stream);
-                    iothub_mqtt::serve(stream, &directory, drain.asked()).await;
+                    iothub_mqtt::serve(stream, None, &directory, drain.asked()).await;
                 }
             }));
         }
         let mqtts_tls = tls.clone();
+        let mqtts_directory = directory.clone();
         tokio::spawn(self.mqtts.serve(permits.clone(), drain.clone(), move |stream, drain| {
-            let (tls, directory) = (mqtts_tls.clone(), directory.clone());
+            let (tls, directory) = (mqtts_tls.clone(), mqtts_directory.clone());
             async move {
                 if let Some(stream) = handshake(&tls, stream, &drain).await {
-                    iothub_mqtt::serve(stream, &directory, drain.asked()).await;
+                    let shown = client::shown(stream.get_ref().1);
+                    iothub_mqtt::serve(stream, shown, &directory, drain.asked()).await;
                 }
             }
         }));
         tokio::spawn(self.https.serve(permits, drain.clone(), move |stream, drain| {
             let (tls, service) = (tls.clone(), https_service.clone());
+            let directory = directory.clone();
             async move {
                 if let Some(stream) = handshake(&tls, stream, &drain).await {
+                    let shown = client::shown(stream.get_ref().1);
+                    let below = Below { directory, shown, drain: drain.clone() };
+                    let service = websocket::in_front_of(service, below);
                     http::serve(stream, service, drain).await;
                 }
             }

@@ -3,10 +3,13 @@
 //! This crate composes and holds no rule of the hub's. What a hub is stands in `iothub-core`; the
 //! edges (`iothub-mqtt`, `iothub-rest`, `iothub-admin`) speak to the world.
 //!
-//! * `emulator.rs` starts and ends everything; `listener.rs`, `http.rs` and `drain.rs` serve ports.
-//! * [`config`]: what it can be told. [`certificate`], [`bundle`], [`state_dir`]: what it keeps.
+//! * `emulator.rs` starts and ends everything; `listener.rs`, `http.rs`, `websocket.rs` and
+//!   `drain.rs` serve ports.
+//! * [`config`]: what it can be told. [`certificate`], [`bundle`], [`authorities`],
+//!   [`state_dir`]: what it keeps.
 //! * [`banner`], [`keys`], [`clock`], [`stop`]: what the binary needs besides.
 
+pub mod authorities;
 pub mod banner;
 pub mod bundle;
 pub mod certificate;
@@ -20,5 +23,6 @@ mod listener;
 mod pem;
 pub mod state_dir;
 pub mod stop;
+mod websocket;
 
 pub use emulator::{Addresses, Emulator, OWNER, StartError};

@@ -71,12 +71,7 @@ impl Port {
                 Ok((permit, (stream, peer))) => {
                     pause = FIRST_PAUSE;
                     debug!(%peer, local = %self.address, "accepted");
-                    // On the heap: a task that takes a future over and awaits it holds it twice.
-                    let serving = Box::pin(serve(stream, drain.clone()));
-                    tokio::spawn(async move {
-                        let _permit = permit;
-                        serving.await;
-                    });
+                    tokio::spawn(serve(stream, drain.with(permit)));
                 }
                 Err(error) => {
                     warn!(local = %self.address, %error, "accept failed");

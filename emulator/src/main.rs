@@ -9,6 +9,7 @@ mod output;
 mod run;
 mod shell;
 mod trust;
+mod x509;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -36,6 +37,13 @@ fn main() -> ExitCode {
         Some(Command::Ca { action, state }) => {
             with_config(&state.flags(), |config| told(commands::ca(config, action)))
         }
+        Some(Command::X509 { command, state }) => with_config(&state.flags(), |config| {
+            told(
+                commands::state_dir(config)
+                    .map_err(Into::into)
+                    .and_then(|dir| x509::x509(&dir, command)),
+            )
+        }),
         Some(Command::Completions { shell }) => {
             printed(&String::from_utf8_lossy(&commands::completions(shell)))
         }

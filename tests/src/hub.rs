@@ -9,11 +9,15 @@ use iothub_testkit::{Config, Emulator};
 use iothub_wire::connection_string::{ServiceConnectionString, encode};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
+use tokio_rustls::rustls::client::WantsClientCert;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::{
+    self, ClientConfig, ConfigBuilder, RootCertStore, SupportedProtocolVersion,
+};
 
+use crate::certificate::Party;
 use crate::mqtt::{ACCEPTED, Connect, Connection, PATIENCE, subscribe};
 use crate::rest::Rest;
 use crate::{FAR_FUTURE, key};
@@ -98,6 +102,16 @@ impl Hub {
         trusting(self.emulator.ca_pem().as_bytes())
     }
 
+    /// A client that trusts this hub and nobody else, and shows these certificates.
+    pub fn tls_config_of(
+        &self,
+        party: &Party,
+        version: &'static SupportedProtocolVersion,
+    ) -> Arc<ClientConfig> {
+        let config = builder(self.emulator.ca_pem().as_bytes(), &[version]);
+        Arc::new(config.with_client_cert_resolver(party.credential()))
+    }
+
     /// Sends CONNECT on a new connection and expects this answer.
     pub fn connect_as(&self, connect: &Connect, answer: &[u8]) -> Connection {
         let mut connection = self.open();
@@ -163,16 +177,21 @@ impl Hub {
 
 /// A client that trusts these authorities and nobody else.
 pub fn trusting(ca_pem: &[u8]) -> Arc<ClientConfig> {
+    Arc::new(builder(ca_pem, rustls::DEFAULT_VERSIONS).with_no_client_auth())
+}
+
+fn builder(
+    ca_pem: &[u8],
+    versions: &[&'static SupportedProtocolVersion],
+) -> ConfigBuilder<ClientConfig, WantsClientCert> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(ca_pem) {
         roots.add(certificate.unwrap()).unwrap();
     }
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
+    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots)
-        .with_no_client_auth();
-    Arc::new(config)
 }
 
 /// Subscribes to the answers of twin requests and to desired changes, at quality of service 0.

@@ -1,6 +1,7 @@
 //! Tests of the whole program from outside, over real sockets.
 //!
 //! - [`mqtt`]: MQTT 3.1.1 by hand, byte for byte.
+//! - [`websocket`]: the same through WebSockets. [`certificate`]: X.509 for devices.
 //! - [`rest`]: the service API, as text.
 //! - [`program`]: the three programs, found and run as a user would.
 //! - [`sdk`]: the official SDKs, set up once below `target/` and run as child processes.
@@ -18,11 +19,13 @@
     reason = "what does not hold here must fail the test, at once and with its values"
 )]
 
+pub mod certificate;
 mod hub;
 pub mod mqtt;
 pub mod program;
 pub mod rest;
 pub mod sdk;
+pub mod websocket;
 
 pub use hub::{Device, Hub, subscribe_twin, trusting};
 

@@ -225,13 +225,13 @@ impl fmt::Debug for Packet {
 }
 
 /// A socket, with TLS or without.
-trait Socket: Read + Write + Send {}
+pub(crate) trait Socket: Read + Write + Send {}
 
 impl<S: Read + Write + Send> Socket for S {}
 
 /// One connection to the hub.
 pub struct Connection {
-    socket: Box<dyn Socket>,
+    pub(crate) socket: Box<dyn Socket>,
     /// The same socket, for what TLS does not pass through.
     tcp: TcpStream,
 }

@@ -91,6 +91,7 @@ exec "$@""#;
     }
     command
         .env("IOTHUB_CONNECTION_STRING", &emulator.local.connection_string)
+        .env("IOTHUB_EMULATOR", program::path(EMULATOR))
         .env("NODE_PATH", Language::Node.folder().join("node_modules"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("PYTHONUNBUFFERED", "1")

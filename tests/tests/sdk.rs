@@ -43,6 +43,16 @@ fn python_connection() {
 }
 
 #[test]
+fn python_websocket() {
+    run(Python, "websocket.py");
+}
+
+#[test]
+fn python_x509() {
+    run(Python, "x509.py");
+}
+
+#[test]
 fn node_tutorial() {
     run(Node, "tutorial.js");
 }
@@ -75,4 +85,14 @@ fn python_query() {
 #[test]
 fn node_query() {
     run(Node, "query.js");
+}
+
+#[test]
+fn node_websocket() {
+    run(Node, "websocket.js");
+}
+
+#[test]
+fn node_x509() {
+    run(Node, "x509.js");
 }

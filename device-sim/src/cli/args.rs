@@ -60,13 +60,26 @@ pub(crate) struct Run {
     #[arg(long, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
 
-    /// The port of MQTT [default: that of the connection string, or of the emulator on this
-    /// machine, or 8883]
+    /// What MQTT goes over
+    #[arg(long, value_enum, default_value_t = Via::Mqtt)]
+    pub(crate) transport: Via,
+
+    /// The device's certificate, and those of its issuers, as a PEM file; the connection string is
+    /// HostName=…;DeviceId=…;x509=true then
+    #[arg(long, value_name = "FILE", requires = "key", conflicts_with = "plain")]
+    pub(crate) cert: Option<PathBuf>,
+
+    /// The certificate's key, as a PEM file
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+
+    /// The port [default: that of the connection string, or of the emulator on this machine, or
+    /// 8883, with WebSockets 443]
     #[arg(long)]
     pub(crate) port: Option<u16>,
 
     /// Connect without TLS, to an emulator's plain MQTT port
-    #[arg(long, requires = "port", conflicts_with = "ca")]
+    #[arg(long, requires = "port", conflicts_with_all = ["ca", "transport"])]
     pub(crate) plain: bool,
 
     /// How long a desired configuration stays pending before it is applied
@@ -103,6 +116,15 @@ fn token_ttl(text: &str) -> Result<Span, String> {
         return Err(format!("{text:?} is too short for a token, expected 10s or more"));
     }
     Ok(span)
+}
+
+/// What MQTT goes over.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Via {
+    /// TCP.
+    Mqtt,
+    /// WebSockets, on the port of HTTPS.
+    MqttWs,
 }
 
 /// How events are printed.

@@ -5,16 +5,20 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use device_sim::{Identity, InvalidRoots, Mistakes, Options, Roots, Script, Security, SystemClock};
+use device_sim::{
+    ClientCertificate, Identity, InvalidCertificate, InvalidRoots, Mistakes, Options, Roots,
+    Script, Security, SystemClock, Transport,
+};
 use iothub_core::random::Random;
 use iothub_wire::connection_string::{
-    DeviceConnectionString, InvalidConnectionString, ServiceConnectionString,
+    DeviceConnectionString, Host, InvalidConnectionString, ServiceConnectionString,
+    X509ConnectionString,
 };
 use iothub_wire::local::{LocalEmulator, default_state_dir};
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 
-use super::args::Run;
+use super::args::{Run, Via};
 
 /// Why a device cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +41,8 @@ pub(crate) enum SetupError {
     File(PathBuf, #[source] std::io::Error),
     #[error("{0:?} {1}")]
     Roots(PathBuf, #[source] InvalidRoots),
+    #[error("{0:?}: {1}")]
+    Certificate(PathBuf, #[source] InvalidCertificate),
     #[error("script {0:?} has mistakes:\n{1}")]
     Script(PathBuf, #[source] Mistakes),
     #[error("the system gives no random numbers: {0}")]
@@ -50,10 +56,10 @@ pub(crate) fn options(run: &Run) -> Result<Options, SetupError> {
     let security = security(run, emulator.as_ref())?;
     let own_port = identity.host().port;
     let mut options = Options::new(identity, security, Arc::new(SystemClock));
-    let emulator_port = emulator.map(|emulator| emulator.mqtt_port);
-    if let Some(port) = run.port.or(own_port).or(emulator_port) {
-        options.port = port;
-    }
+    options.transport = transport(run);
+    let emulator_port = emulator.and_then(|emulator| port(&emulator, options.transport));
+    options.port =
+        run.port.or(own_port).or(emulator_port).unwrap_or_else(|| options.transport.port());
     options.script = script;
     options.apply_delay = run.apply_delay.0;
     options.token_ttl = run.token_ttl.length();
@@ -61,20 +67,58 @@ pub(crate) fn options(run: &Run) -> Result<Options, SetupError> {
     Ok(options)
 }
 
+fn transport(run: &Run) -> Transport {
+    match run.transport {
+        Via::Mqtt => Transport::Tcp,
+        Via::MqttWs => Transport::WebSocket,
+    }
+}
+
+/// Where an emulator serves a transport.
+fn port(emulator: &LocalEmulator, transport: Transport) -> Option<u16> {
+    match transport {
+        Transport::Tcp => Some(emulator.mqtt_port),
+        Transport::WebSocket => {
+            ServiceConnectionString::parse(&emulator.connection_string).ok()?.host.port
+        }
+    }
+}
+
 /// Who the device is, and the emulator on this machine if that is its hub.
 fn identity(run: &Run) -> Result<(Identity, Option<LocalEmulator>), SetupError> {
+    let certificate = certificate(run)?;
     if let Some(device) = &run.device {
         let emulator = required_emulator(run)?;
         // The emulator's own policy may speak for every device, so no key has to be looked up.
         let policy = ServiceConnectionString::parse(&emulator.connection_string)?;
-        return Ok((Identity::with_policy(policy, device.clone()), Some(emulator)));
+        let identity = match certificate {
+            None => Identity::with_policy(policy, device.clone()),
+            Some(certificate) => {
+                let host = Host { name: policy.host.name, port: None };
+                let device = device.clone();
+                let string = X509ConnectionString { host, device, module: None };
+                Identity::with_certificate(string, certificate)
+            }
+        };
+        return Ok((identity, Some(emulator)));
     }
     let text = run.connection_string.as_deref().ok_or(SetupError::Nobody)?;
-    let identity = Identity::from(DeviceConnectionString::parse(text)?);
+    let identity = match certificate {
+        None => Identity::from(DeviceConnectionString::parse(text)?),
+        Some(certificate) => {
+            Identity::with_certificate(X509ConnectionString::parse(text)?, certificate)
+        }
+    };
     let local = is_loopback(&identity.host().name);
     // Any hub may listen on a loopback address; without an emulator's file it is just a hub.
     let emulator = if local { emulator(run).ok().flatten() } else { None };
     Ok((identity, emulator))
+}
+
+fn certificate(run: &Run) -> Result<Option<ClientCertificate>, SetupError> {
+    let (Some(certificate), Some(key)) = (&run.cert, &run.key) else { return Ok(None) };
+    let parsed = ClientCertificate::parse(&read(certificate)?, &read(key)?);
+    parsed.map(Some).map_err(|error| SetupError::Certificate(certificate.clone(), error))
 }
 
 fn required_emulator(run: &Run) -> Result<LocalEmulator, SetupError> {

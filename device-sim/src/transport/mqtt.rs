@@ -9,10 +9,11 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_tungstenite::tungstenite::Error as WebSocketError;
 use rumqttc::{
     AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, NetworkOptions,
     Outgoing, Packet, QoS, StateError, SubscribeFilter, SubscribeReasonCode, TlsConfiguration,
-    TlsError, Transport,
+    TlsError,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -24,7 +25,7 @@ use super::topic::{self, Downlink};
 use crate::document::Properties;
 use crate::error::Error;
 use crate::methods::{Answer, Call};
-use crate::options::Identity;
+use crate::options::{Identity, Transport};
 use crate::telemetry::Message;
 
 /// As the SDKs use it.
@@ -69,6 +70,7 @@ pub(crate) struct Full;
 #[derive(Debug)]
 pub(crate) struct Route<'a> {
     pub(crate) identity: &'a Identity,
+    pub(crate) transport: Transport,
     pub(crate) port: u16,
     /// None for plain MQTT.
     pub(crate) tls: Option<Arc<ClientConfig>>,
@@ -85,7 +87,7 @@ pub(crate) struct Link {
 
 impl Route<'_> {
     /// Connects and subscribes.
-    pub(crate) async fn connect(&self, token: String) -> Result<Link, Error> {
+    pub(crate) async fn connect(&self, token: Option<String>) -> Result<Link, Error> {
         let (client, mut event_loop) = AsyncClient::new(self.options(token), QUEUE);
         let mut network = NetworkOptions::new();
         network.set_connection_timeout(CONNECT_SECONDS).set_tcp_nodelay(true);
@@ -104,16 +106,28 @@ impl Route<'_> {
         Ok(Link { client, incoming, poller, session_present })
     }
 
-    fn options(&self, token: String) -> MqttOptions {
+    fn options(&self, token: Option<String>) -> MqttOptions {
         let host = self.identity.host().name.clone();
-        let mut options = MqttOptions::new(topic::client_id(self.identity), host, self.port);
-        options.set_credentials(topic::user_name(self.identity), token);
+        let client_id = topic::client_id(self.identity);
+        let mut options = match self.transport {
+            Transport::Tcp => MqttOptions::new(client_id, host, self.port),
+            Transport::WebSocket => {
+                let scheme = if self.tls.is_some() { "wss" } else { "ws" };
+                let url = format!("{scheme}://{host}:{}/$iothub/websocket", self.port);
+                MqttOptions::new(client_id, url, self.port)
+            }
+        };
+        // An empty password is what the hub takes for none.
+        options.set_credentials(topic::user_name(self.identity), token.unwrap_or_default());
         options.set_clean_session(false);
         options.set_keep_alive(KEEP_ALIVE);
         options.set_max_packet_size(PACKET_BYTES, PACKET_BYTES);
-        options.set_transport(match &self.tls {
-            Some(config) => Transport::Tls(TlsConfiguration::Rustls(Arc::clone(config))),
-            None => Transport::Tcp,
+        let tls = self.tls.clone().map(TlsConfiguration::Rustls);
+        options.set_transport(match (self.transport, tls) {
+            (Transport::Tcp, Some(tls)) => rumqttc::Transport::Tls(tls),
+            (Transport::Tcp, None) => rumqttc::Transport::Tcp,
+            (Transport::WebSocket, Some(tls)) => rumqttc::Transport::Wss(tls),
+            (Transport::WebSocket, None) => rumqttc::Transport::Ws,
         });
         options
     }
@@ -153,14 +167,17 @@ impl Route<'_> {
                 let identity = self.identity.to_string();
                 Error::NotAuthorized { identity, endpoint, code: code as u8 }
             }
-            ConnectionError::Tls(TlsError::Io(error)) => match certificate_error(&error) {
-                Some(problem) => Error::Certificate {
-                    endpoint,
-                    reason: tls::describe(problem),
-                    unknown_issuer: tls::is_unknown_issuer(problem),
-                },
-                None => self.unreachable(&io_reason(&error)),
-            },
+            ConnectionError::Tls(TlsError::Io(error))
+            | ConnectionError::Websocket(WebSocketError::Io(error)) => {
+                match certificate_error(&error) {
+                    Some(problem) => Error::Certificate {
+                        endpoint,
+                        reason: tls::describe(problem),
+                        unknown_issuer: tls::is_unknown_issuer(problem),
+                    },
+                    None => self.unreachable(&io_reason(&error)),
+                }
+            }
             ConnectionError::NetworkTimeout => {
                 self.unreachable(&format!("no answer within {CONNECT_SECONDS} s"))
             }

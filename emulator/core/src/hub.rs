@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::auth::policy::SharedAccessPolicy;
 use crate::auth::sas::{SasToken, SymmetricKey};
+use crate::auth::x509::{self, CertificateChain, DeviceAuthorities};
 use crate::auth::{self, Credentials, DevicePrincipal, Refusal, ServicePrincipal};
 use crate::error::HubError;
 use crate::ids::{DeviceId, IdentityId};
@@ -22,6 +23,8 @@ pub struct Ports {
     pub records: Arc<dyn Records>,
     /// Where events live.
     pub events: Arc<dyn EventLog>,
+    /// Whose certificates devices may authenticate with.
+    pub authorities: Arc<dyn DeviceAuthorities>,
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
     /// Where chance comes from.
@@ -102,6 +105,22 @@ impl Hub {
         let current = self.records().get(&id.device).await?;
         let identity = current.as_ref().and_then(|current| Credentials::of(&current.record, id));
         auth::device(token, id, identity, self.policies(), self.now())
+            .map_err(HubError::Unauthorized)
+    }
+
+    /// Checks the certificate with which a device or module wants to connect.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::authenticate_device`].
+    pub async fn authenticate_device_by_certificate(
+        &self,
+        id: &IdentityId,
+        chain: &CertificateChain,
+    ) -> Result<DevicePrincipal, HubError> {
+        let current = self.records().get(&id.device).await?;
+        let identity = current.as_ref().and_then(|current| Credentials::of(&current.record, id));
+        x509::device(chain, id, identity, &*self.0.ports.authorities, self.now())
             .map_err(HubError::Unauthorized)
     }
 

@@ -21,6 +21,10 @@ pub const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 /// How long a connection outlives its token. Documented as 5 to 10 minutes.
 pub const TOKEN_EXPIRY_GRACE: Duration = Duration::from_secs(10 * 60);
 
+/// Certificates that a client may send beside its own. Ours: rustls bounds their bytes, and each
+/// step up costs a signature check.
+pub const CERTIFICATE_CHAIN: usize = 8;
+
 /// Bytes in the tags of a twin, by the service's own measure. Documented.
 pub const TWIN_TAGS_BYTES: usize = 8 * 1024;
 /// Bytes in the desired or the reported properties, by the service's own measure. Documented.
@@ -96,6 +100,9 @@ pub const MQTT_STALL_TIME: Duration = Duration::from_secs(30);
 pub const MQTT_WRITE_TIME: Duration = Duration::from_secs(30);
 /// How long a client may be silent at most, whatever keep-alive it asks for. Documented.
 pub const MQTT_SILENCE: Duration = Duration::from_secs(1767);
+
+/// Bytes in a WebSocket message, which may hold several MQTT packets. Ours.
+pub const WEBSOCKET_MESSAGE_BYTES: usize = 1024 * 1024;
 
 /// Connections to the admin port. Ours: `--max-connections` is for devices and back ends.
 pub const ADMIN_CONNECTIONS: usize = 64;

@@ -13,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use iothub_core::auth::policy::{AccessRight, AccessRights, SharedAccessPolicy};
 use iothub_core::auth::sas::{SasToken, SymmetricKey, sign};
+use iothub_core::auth::x509::NoAuthorities;
 use iothub_core::error::HubError;
 use iothub_core::hub::{Hub, Ports};
 use iothub_core::ids::{DeviceId, IdentityId, Precondition};
@@ -58,6 +59,7 @@ async fn fixture() -> Fixture {
         events: Arc::new(MemoryEventLog::new(1, 1024)),
         clock: clock.clone(),
         random: Random::seeded(1),
+        authorities: Arc::new(NoAuthorities),
     };
     let hub = Hub::new("hub", vec![policy], None, ports);
     let token = SasToken::parse(&sign("hub", 4_000_000_000, Some("owner"), &key)).unwrap();

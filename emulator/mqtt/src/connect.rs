@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use iothub_core::auth::Refusal;
 use iothub_core::auth::sas::SasToken;
+use iothub_core::auth::x509::CertificateChain;
+use iothub_core::auth::{DevicePrincipal, Refusal};
 use iothub_core::directory::Directory;
 use iothub_core::error::HubError;
 use iothub_core::event::Message;
@@ -59,6 +60,7 @@ impl ConnectRefusal {
 /// Checks a CONNECT and opens the session of its device.
 pub(crate) async fn admit(
     connect: Connect,
+    shown: Option<CertificateChain>,
     directory: &Directory,
 ) -> Result<Admitted, ConnectRefusal> {
     let name = UserName::parse(&connect.user_name)?;
@@ -68,17 +70,14 @@ pub(crate) async fn admit(
     }
     let will = connect.will.map(|will| will_message(will, &id)).transpose()?;
     let refused = |why| ConnectRefusal::Credential { id: id.clone(), why };
-    if connect.password.is_empty() {
-        return Err(refused(Refusal::Missing));
-    }
-    let token = SasToken::parse(&connect.password).map_err(|why| refused(why.into()))?;
-    let hub = directory.find_for(&name.host, &token).map_err(refused)?;
     let failed = |error| match error {
         HubError::Unauthorized(why) => refused(why),
         error => ConnectRefusal::Hub(error),
     };
+    let credential = Credential::of(&connect.password, shown).map_err(refused)?;
+    let hub = credential.hub(&name.host, directory).map_err(refused)?;
     hub.admit(Operation::Connect).await.map_err(failed)?;
-    let principal = hub.authenticate_device(&id, &token).await.map_err(failed)?;
+    let principal = credential.check(hub, &id).await.map_err(failed)?;
     let options = session::Connect { persistent: !connect.clean_session, model_id: name.model_id };
     Ok(Admitted {
         hub: hub.clone(),
@@ -87,6 +86,38 @@ pub(crate) async fn admit(
         silence: silence(connect.keep_alive),
         will,
     })
+}
+
+/// What a client shows of itself.
+enum Credential {
+    Token(SasToken),
+    Certificate(CertificateChain),
+}
+
+impl Credential {
+    /// Who sends no password authenticates with a certificate. A certificate beside a password
+    /// does not count.
+    fn of(password: &str, shown: Option<CertificateChain>) -> Result<Self, Refusal> {
+        if password.is_empty() {
+            return shown.map(Self::Certificate).ok_or(Refusal::NoCredential);
+        }
+        Ok(Self::Token(SasToken::parse(password)?))
+    }
+
+    /// The hub that the client means.
+    fn hub<'a>(&self, host: &str, directory: &'a Directory) -> Result<&'a Hub, Refusal> {
+        match self {
+            Self::Token(token) => directory.find_for(host, token),
+            Self::Certificate(_) => directory.find(host),
+        }
+    }
+
+    async fn check(&self, hub: &Hub, id: &IdentityId) -> Result<DevicePrincipal, HubError> {
+        match self {
+            Self::Token(token) => hub.authenticate_device(id, token).await,
+            Self::Certificate(chain) => hub.authenticate_device_by_certificate(id, chain).await,
+        }
+    }
 }
 
 /// How long the client may be silent: one and a half times its keep-alive, up to the hub's own

@@ -6,6 +6,7 @@ use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
+use iothub_core::auth::x509::CertificateChain;
 use iothub_core::directory::Directory;
 use iothub_core::event::Message;
 use iothub_core::limits;
@@ -65,14 +66,20 @@ pub enum End {
     Io(#[from] io::Error),
 }
 
-/// Serves one client until the connection ends; `drain` ends it from outside.
-pub async fn serve<S>(stream: S, directory: &Directory, drain: impl Future<Output = ()>) -> End
+/// Serves one client until the connection ends; `drain` ends it from outside. `shown` are the
+/// certificates whose key the client proved to have.
+pub async fn serve<S>(
+    stream: S,
+    shown: Option<CertificateChain>,
+    directory: &Directory,
+    drain: impl Future<Output = ()>,
+) -> End
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut socket = Socket { stream, input: BytesMut::new(), output: BytesMut::new() };
     let mut drain = pin!(drain);
-    let end = match socket.connect(directory, drain.as_mut()).await {
+    let end = match socket.connect(shown, directory, drain.as_mut()).await {
         Ok(admitted) => converse(&mut socket, admitted, drain).await,
         Err(end) => end,
     };
@@ -124,6 +131,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// Reads CONNECT and answers it.
     async fn connect(
         &mut self,
+        shown: Option<CertificateChain>,
         directory: &Directory,
         drain: impl Future<Output = ()>,
     ) -> Result<Admitted, End> {
@@ -152,7 +160,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             }
             _ => return Err(Violation::NotConnect.into()),
         };
-        match admit(connect, directory).await {
+        match admit(connect, shown, directory).await {
             Ok(admitted) => {
                 let resumed = admitted.connected.resumed;
                 frame::write_connack(&mut self.output, ConnackCode::Accepted, resumed);

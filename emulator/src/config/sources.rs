@@ -10,7 +10,7 @@ use super::values::Kind;
 
 /// Every option by the name that it has as a flag (with `--` before it) and in the file. As a
 /// variable it is written `IOTHUB_EMULATOR_…`, in capitals and with underscores.
-pub const OPTIONS: [&str; 20] = [
+pub const OPTIONS: [&str; 21] = [
     "bind",
     "mqtts-port",
     "https-port",
@@ -18,6 +18,7 @@ pub const OPTIONS: [&str; 20] = [
     "admin-bind",
     "admin-port",
     "hostname",
+    "device-ca",
     "strict-hosts",
     "state-dir",
     "key-algorithm",

@@ -66,6 +66,7 @@ fn every_option_can_stand_in_the_file() {
         admin-bind = "::"
         admin-port = 4
         hostname = ["hub.test", "::1"]
+        device-ca = ["a.pem", "b.pem"]
         strict-hosts = true
         state-dir = "/s"
         key-algorithm = "rsa"
@@ -88,6 +89,7 @@ fn every_option_can_stand_in_the_file() {
         admin_port: 4,
         hostname: name("hub.test"),
         aliases: vec![name("::1")],
+        device_authorities: vec!["a.pem".into(), "b.pem".into()],
         strict_hosts: true,
         state_dir: Some("/s".into()),
         key_algorithm: Some(KeyAlgorithm::Rsa),
@@ -158,9 +160,9 @@ fn all_mistakes_are_told_at_once() {
     };
     let expected = [
         "e.toml has the key \"mqtts_port\", expected one of bind, mqtts-port, https-port, \
-         mqtt-port, admin-bind, admin-port, hostname, strict-hosts, state-dir, key-algorithm, \
-         keys, hub-name, quiet, log-format, shutdown-grace, max-connections, tier, units, \
-         enforce-throttles",
+         mqtt-port, admin-bind, admin-port, hostname, device-ca, strict-hosts, state-dir, \
+         key-algorithm, keys, hub-name, quiet, log-format, shutdown-grace, max-connections, tier, \
+         units, enforce-throttles",
         "e.toml: quiet is a table, expected a text, a number, true or false",
         "--bind is \"localhost\", expected an IP address",
         "IOTHUB_EMULATOR_HOSTNAME is \"not ok\", expected a host name or an IP address, without a port",

@@ -38,6 +38,17 @@ pub struct DeviceConnectionString {
     pub key: SymmetricKey,
 }
 
+/// What a device or module connects with that has a certificate: `HostName=…;DeviceId=…;x509=true`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct X509ConnectionString {
+    /// The hub.
+    pub host: Host,
+    /// The device.
+    pub device: DeviceId,
+    /// The module on it, if that is what connects.
+    pub module: Option<ModuleId>,
+}
+
 /// What a back end connects with.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ServiceConnectionString {
@@ -69,6 +80,9 @@ pub enum InvalidConnectionString {
     /// It authenticates with a certificate, which needs more than a connection string.
     #[error("connection string has x509=true, expected a SharedAccessKey")]
     X509,
+    /// It authenticates with a key where a certificate is to do it.
+    #[error("connection string has no x509=true, expected it beside a certificate")]
+    NoX509,
     /// The port is none.
     #[error("connection string has the port {0:?}, expected a number up to 65535")]
     Port(String),
@@ -136,6 +150,25 @@ impl fmt::Display for DeviceConnectionString {
             write!(f, ";ModuleId={module}")?;
         }
         write!(f, ";SharedAccessKey={}", self.key.as_base64())
+    }
+}
+
+impl X509ConnectionString {
+    /// Parses the connection string of a device or a module with a certificate.
+    ///
+    /// # Errors
+    ///
+    /// Names the part that is wrong or missing.
+    pub fn parse(text: &str) -> Result<Self, InvalidConnectionString> {
+        let parts = Parts::parse(text)?;
+        if !parts.is_x509() {
+            return Err(InvalidConnectionString::NoX509);
+        }
+        Ok(Self {
+            host: Host::parse(parts.required("HostName")?)?,
+            device: DeviceId::parse(parts.required("DeviceId")?)?,
+            module: parts.optional("ModuleId").map(ModuleId::parse).transpose()?,
+        })
     }
 }
 
@@ -216,8 +249,12 @@ impl<'a> Parts<'a> {
             .ok_or(InvalidConnectionString::Missing(name))
     }
 
+    fn is_x509(&self) -> bool {
+        self.optional("x509").is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+
     fn key(&self) -> Result<SymmetricKey, InvalidConnectionString> {
-        if self.optional("x509").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+        if self.is_x509() {
             return Err(InvalidConnectionString::X509);
         }
         Ok(SymmetricKey::parse(self.required("SharedAccessKey")?)?)
@@ -256,6 +293,17 @@ mod tests {
             token,
             "SharedAccessSignature sr=myhub.azure-devices.net&sig=qemmIeoWzgnfi1ydMModJsuhm%2FEAuRipl8g4qt%2Bc4so%3D&se=1893456000&skn=iothubowner"
         );
+    }
+
+    #[test]
+    fn a_device_with_a_certificate_has_no_key() {
+        let string = X509ConnectionString::parse("HostName=h:1;DeviceId=d;ModuleId=m;x509=true");
+        let string = string.unwrap();
+        assert_eq!((string.host.to_string().as_str(), string.device.as_str()), ("h:1", "d"));
+        assert_eq!(string.module.map(|module| module.to_string()).as_deref(), Some("m"));
+        let with_key = format!("HostName=h;DeviceId=d;SharedAccessKey={KEY}");
+        let refused = Err(InvalidConnectionString::NoX509);
+        assert_eq!(X509ConnectionString::parse(&with_key), refused);
     }
 
     #[test]

@@ -161,8 +161,8 @@ def raises(kind, call, *arguments):
     raise AssertionError("returned {!r}, expected {}".format(outcome, kind.__name__))
 
 
-def cut_connections():
-    """Cuts every MQTT connection of this process as a network would: no DISCONNECT is sent.
+def cut_connections(port=8883):
+    """Cuts every connection of this process to a port as a network would: no DISCONNECT is sent.
 
     The SDK has no such call, so the sockets are looked up where every live object is.
     """
@@ -171,9 +171,9 @@ def cut_connections():
         # not isinstance: that would wake every lazy proxy among them
         if type(candidate) is ssl.SSLSocket and candidate.fileno() >= 0:
             try:
-                if candidate.getpeername()[1] == 8883:
+                if candidate.getpeername()[1] == port:
                     candidate.shutdown(socket.SHUT_RDWR)
                     cut += 1
             except OSError:
                 continue
-    assert cut, "there is no MQTT connection to cut"
+    assert cut, "there is no connection to cut"

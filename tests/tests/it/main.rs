@@ -32,3 +32,5 @@ mod telemetry;
 mod throttle;
 mod tls;
 mod twin;
+mod websocket;
+mod x509;

@@ -5,9 +5,11 @@
 
 pub mod policy;
 pub mod sas;
+pub mod x509;
 
 use policy::{AccessRight, AccessRights, SharedAccessPolicy};
 use sas::SasToken;
+use x509::CertificateFault;
 
 use crate::ids::{GenerationId, IdentityId};
 use crate::limits;
@@ -38,6 +40,8 @@ pub enum AuthMethod {
     DeviceKey,
     /// A token of a shared access policy.
     Policy,
+    /// A certificate.
+    Certificate,
 }
 
 /// Why somebody was not let in.
@@ -73,6 +77,15 @@ pub enum Refusal {
     /// The identity authenticates in another way.
     #[error("device {0} does not authenticate with symmetric keys")]
     WrongMethod(IdentityId),
+    /// The identity authenticates in another way.
+    #[error("device {0} does not authenticate with certificates")]
+    NoCertificateDevice(IdentityId),
+    /// Neither a token nor a certificate came.
+    #[error("neither a token nor a certificate came")]
+    NoCredential,
+    /// The certificate is not that of the identity. In a box, since it tells more than the others.
+    #[error("{0}")]
+    Certificate(Box<CertificateFault>),
     /// The credential is good but the device is disabled.
     #[error("device {0} is disabled")]
     Disabled(IdentityId),
@@ -84,6 +97,12 @@ pub enum Refusal {
         /// What it would have needed.
         right: AccessRight,
     },
+}
+
+impl From<CertificateFault> for Refusal {
+    fn from(fault: CertificateFault) -> Self {
+        Self::Certificate(Box::new(fault))
+    }
 }
 
 impl DevicePrincipal {

@@ -115,7 +115,7 @@ pub struct SymmetricKeys {
     pub secondary: SymmetricKey,
 }
 
-/// The thumbprints of a device's certificates, in hex, as given.
+/// The thumbprints of a device's certificates, in hex, in the case in which they were given.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Thumbprints {
     /// The first.
@@ -218,7 +218,13 @@ impl AuthenticationDraft {
     }
 
     fn settle_thumbprints(&self) -> Result<Authentication, HubError> {
-        let Thumbprints { primary, secondary } = &self.thumbprints;
+        // Tools show thumbprints with a colon behind each byte.
+        let plain = |text: &Option<String>| text.as_ref().map(|text| text.replace(':', ""));
+        let thumbprints = Thumbprints {
+            primary: plain(&self.thumbprints.primary),
+            secondary: plain(&self.thumbprints.secondary),
+        };
+        let Thumbprints { primary, secondary } = &thumbprints;
         let Some(first) = primary.as_ref().or(secondary.as_ref()) else {
             return Err(invalid("authentication of type selfSigned has no thumbprint"));
         };
@@ -231,7 +237,7 @@ impl AuthenticationDraft {
                 return Err(invalid("thumbprints have different lengths"));
             }
         }
-        Ok(Authentication::SelfSigned(self.thumbprints.clone()))
+        Ok(Authentication::SelfSigned(thumbprints))
     }
 }
 

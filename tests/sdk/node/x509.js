@@ -1,0 +1,100 @@
+// azure-iot-device with certificates, over TCP and over WebSockets.
+'use strict';
+
+const { execFileSync } = require('node:child_process');
+const { X509Certificate, randomUUID } = require('node:crypto');
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
+
+const { Message, NoRetry } = require('azure-iot-common');
+const { Client } = require('azure-iot-device');
+const { Mqtt, MqttWs } = require('azure-iot-device-mqtt');
+const { assert, main, plain, registry, report, test, body } = require('./harness');
+
+const HOST = /HostName=([^;]*)/.exec(process.env.IOTHUB_CONNECTION_STRING)[1];
+const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'x509-'));
+const quiet = { stdio: ['ignore', 'pipe', 'pipe'] };
+
+function openssl(...args) {
+  execFileSync('openssl', args, quiet);
+}
+
+/** Somebody who has a certificate and its key. */
+class Party {
+  constructor(name) {
+    this.certificateFile = path.join(folder, `${name}-${randomUUID()}.pem`);
+    this.keyFile = `${this.certificateFile}.key`;
+  }
+
+  static selfSigned(name) {
+    const party = new Party(name);
+    openssl('req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', `/CN=${name}`, '-days', '30',
+      '-keyout', party.keyFile, '-out', party.certificateFile);
+    return party;
+  }
+
+  issue(name) {
+    const party = new Party(name);
+    const request = `${party.certificateFile}.csr`;
+    openssl('req', '-new', '-newkey', 'rsa:2048', '-nodes', '-subj', `/CN=${name}`,
+      '-keyout', party.keyFile, '-out', request);
+    openssl('x509', '-req', '-in', request, '-CA', this.certificateFile, '-CAkey', this.keyFile,
+      '-CAcreateserial', '-days', '30', '-out', party.certificateFile);
+    return party;
+  }
+
+  options() {
+    return { cert: fs.readFileSync(this.certificateFile, 'utf8'), key: fs.readFileSync(this.keyFile, 'utf8') };
+  }
+
+  thumbprint() {
+    return new X509Certificate(fs.readFileSync(this.certificateFile)).fingerprint256.replaceAll(':', '');
+  }
+}
+
+async function clientOf(deviceId, party, transport) {
+  const client = Client.fromConnectionString(`HostName=${HOST};DeviceId=${deviceId};x509=true`, transport);
+  client.setRetryPolicy(new NoRetry());
+  await client.setOptions(party.options());
+  return client;
+}
+
+async function works(deviceId, party, transport) {
+  const client = await clientOf(deviceId, party, transport);
+  await client.open();
+  await client.sendEvent(new Message('hello'));
+  await report(await client.getTwin(), { by: 'certificate' });
+  const twin = await body(registry().getTwin(deviceId));
+  assert.deepEqual(plain(twin.properties.reported), { by: 'certificate' });
+  await client.close();
+}
+
+async function isRefused(deviceId, party, transport) {
+  const client = await clientOf(deviceId, party, transport);
+  await assert.rejects(client.open(), (error) => error.name === 'UnauthorizedError');
+}
+
+test('a_thumbprint_lets_a_device_in', async () => {
+  const party = Party.selfSigned('thumb');
+  const x509Thumbprint = { primaryThumbprint: party.thumbprint(), secondaryThumbprint: party.thumbprint() };
+  await registry().create({ deviceId: 'thumb', authentication: { type: 'selfSigned', x509Thumbprint } });
+  for (const transport of [Mqtt, MqttWs]) {
+    await works('thumb', party, transport);
+    await isRefused('thumb', Party.selfSigned('thumb'), transport);
+  }
+});
+
+test('an_authority_lets_its_devices_in', async () => {
+  const root = Party.selfSigned('root');
+  execFileSync(process.env.IOTHUB_EMULATOR,
+    ['x509', 'ca', 'add', root.certificateFile, '--name', 'root', '--verified'], quiet);
+  await registry().create({ deviceId: 'ca-1', authentication: { type: 'certificateAuthority' } });
+  for (const transport of [Mqtt, MqttWs]) {
+    await works('ca-1', root.issue('ca-1'), transport);
+    await isRefused('ca-1', root.issue('ca-2'), transport);
+    await isRefused('ca-1', Party.selfSigned('ca-1'), transport);
+  }
+});
+
+main();
