@@ -280,6 +280,23 @@ fn the_tutorial_typed_in() {
 }
 
 #[test]
+fn a_method_typed_in_is_answered_by_the_device() {
+    let emulator = Emulator::start();
+    service_cli(&emulator, &["device", "create", "d1"]);
+    let text = service_cli(&emulator, &["device", "connection-string", "d1"]);
+    let mut device = Device::start(&emulator, text.trim());
+    let mut command = emulator.command(SERVICE_CLI);
+    let call = ["method", "invoke", "d1", "reboot", "--payload", "{\"in\":5}"];
+    let assert = command.timeout(LIMIT).args(call).args(["--connect-timeout", "10s"]).assert();
+    // The device has no such method, which is a "no".
+    assert.code(1).stdout("status   404\npayload  {\"details\":\"method name unknown\"}\n");
+    let called = device.until("methodCalled");
+    assert_eq!((&called["name"], &called["payload"]["in"]), (&"reboot".into(), &5.into()));
+    assert_eq!(device.until("methodAnswered")["status"], 404);
+    assert_eq!(device.interrupt(), Some(0));
+}
+
+#[test]
 fn a_device_that_does_not_answer_is_told_apart() {
     let emulator = Emulator::start();
     service_cli(&emulator, &["device", "create", "silent"]);

@@ -28,6 +28,11 @@ fn python_twin() {
 }
 
 #[test]
+fn python_digital_twins() {
+    run(Python, "digital_twins.py");
+}
+
+#[test]
 fn python_methods() {
     run(Python, "methods.py");
 }

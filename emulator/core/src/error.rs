@@ -182,6 +182,12 @@ pub enum HubError {
     /// The lock of a cloud-to-device message has ended, or never was.
     #[error("message of device {0} is not locked under this token")]
     DeviceMessageLockLost(DeviceId),
+    /// An operation on a digital twin is none.
+    #[error("{0}")]
+    InvalidDigitalTwinPatch(String),
+    /// An operation on a digital twin has a path that leads nowhere.
+    #[error("path is {0:?}, expected /property, /component or /component/property")]
+    InvalidDigitalTwinPatchPath(String),
     /// The payload of a direct method is too large.
     #[error("payload has {bytes} bytes, expected at most {max}", max = limits::METHOD_PAYLOAD_BYTES)]
     MethodPayloadTooLarge {
@@ -278,6 +284,8 @@ impl HubError {
             Self::MessageTooLarge { .. } | Self::MethodPayloadTooLarge { .. } => {
                 (413_001, "MessageTooLarge")
             }
+            Self::InvalidDigitalTwinPatch(_) => (400_507, "InvalidDigitalTwinPatch"),
+            Self::InvalidDigitalTwinPatchPath(_) => (400_508, "InvalidDigitalTwinPatchPath"),
             Self::DeviceNotOnline { .. } => (404_103, "DeviceNotOnline"),
             Self::MethodTimedOut => (504_101, "GatewayTimeout"),
             Self::TooManyMethodsInFlight => (403_800, "DeviceMaximumInflightMethodExceeded"),

@@ -8,8 +8,8 @@
 //! * [`auth`] turns a credential into a principal; a principal opens a session of its role:
 //!   [`session`]. What a role may not do does not compile.
 //! * [`query`]: the language in which back ends ask for many twins at once.
-//! * [`registry`], [`twin`], [`event`], [`devicebound`], [`method`]: the rules. Pure functions: what
-//!   is there, a request and the time give what will be there, or a [`error::HubError`].
+//! * [`registry`], [`twin`], [`event`], [`devicebound`], [`method`], [`digital_twin`]: the rules. Pure
+//!   functions: what is there, a request and the time give what will be there, or a [`error::HubError`].
 //! * [`configuration`]: what is written into many twins at once, by a condition. [`job`]: what is
 //!   done with many devices, once.
 //! * [`store`], [`table`], [`time`], [`random`]: the ports behind which records, documents, the clock
@@ -26,6 +26,7 @@
 pub mod auth;
 pub mod configuration;
 pub mod devicebound;
+pub mod digital_twin;
 pub mod directory;
 pub mod error;
 pub mod event;

@@ -112,6 +112,11 @@ pub const METHOD_RESPONSE_TIME: Duration = Duration::from_secs(30);
 /// costs the device its connection.
 pub const METHODS_IN_FLIGHT: usize = 128;
 
+/// Characters in the name of a property, component or command of a digital twin. Documented.
+pub const DIGITAL_TWIN_NAME_CHARACTERS: usize = 64;
+/// Objects inside each other in a property of a digital twin. Documented.
+pub const DIGITAL_TWIN_DEPTH: usize = 5;
+
 /// Devices in the answer to a list request. Documented, also the default.
 pub const DEVICE_LIST: usize = 1000;
 

@@ -15,6 +15,7 @@ mod commands;
 mod configurations;
 mod device_api;
 mod devices;
+mod digital_twins;
 mod error;
 mod etag;
 mod extract;

@@ -12,8 +12,8 @@ use tower::util::BoxCloneSyncService;
 
 use crate::error::{Failure, finish};
 use crate::{
-    bulk, commands, configurations, device_api, devices, jobs, methods, modules, path, query,
-    statistics, transfer, twins, unread,
+    bulk, commands, configurations, device_api, devices, digital_twins, jobs, methods, modules,
+    path, query, statistics, transfer, twins, unread,
 };
 
 /// What the service offers and the emulator serves; `docs/compat.md` lists the same.
@@ -56,6 +56,10 @@ pub const EMULATED: &[(&str, &str)] = &[
     ("PUT", "/jobs/v2/{id}"),
     ("GET", "/jobs/v2/{id}"),
     ("POST", "/jobs/v2/{id}/cancel"),
+    ("GET", "/digitaltwins/{id}"),
+    ("PATCH", "/digitaltwins/{id}"),
+    ("POST", "/digitaltwins/{id}/commands/{command}"),
+    ("POST", "/digitaltwins/{id}/components/{component}/commands/{command}"),
     ("GET", "/statistics/devices"),
     ("GET", "/statistics/service"),
     // served by the program, which knows the edge of MQTT too
@@ -67,10 +71,6 @@ pub const EMULATED: &[(&str, &str)] = &[
 pub const NOT_EMULATED: &[(&str, &str)] = &[
     ("POST", "/devices/{id}/files"),
     ("POST", "/devices/{id}/files/notifications"),
-    ("GET", "/digitaltwins/{id}"),
-    ("PATCH", "/digitaltwins/{id}"),
-    ("POST", "/digitaltwins/{id}/commands/{command}"),
-    ("POST", "/digitaltwins/{id}/components/{component}/commands/{command}"),
     ("GET", "/messages/servicebound/feedback"),
 ];
 
@@ -113,6 +113,12 @@ pub fn service(directory: &Directory) -> Service {
         .route("/jobs/v2/query", get(jobs::query))
         .route("/jobs/v2/{id}", get(jobs::get).put(jobs::put))
         .route("/jobs/v2/{id}/cancel", post(jobs::cancel))
+        .route("/digitaltwins/{id}", get(digital_twins::get).patch(digital_twins::patch))
+        .route("/digitaltwins/{id}/commands/{command}", post(digital_twins::command))
+        .route(
+            "/digitaltwins/{id}/components/{component}/commands/{command}",
+            post(digital_twins::command),
+        )
         .route("/statistics/devices", get(statistics::devices))
         .route("/statistics/service", get(statistics::service))
         .fallback(unknown)

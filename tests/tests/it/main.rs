@@ -19,6 +19,7 @@ mod connect;
 mod device_api;
 mod devicebound;
 mod devicebound_in_time;
+mod digital_twin;
 mod errors;
 mod events;
 mod identity;

@@ -117,7 +117,9 @@ impl<'c> TwinDocument<'c> {
             TwinAttribute::CloudToDeviceMessageCount => Datum::Number(self.waiting().into()),
             TwinAttribute::AuthenticationType => Datum::text(self.authentication().name()),
             TwinAttribute::X509Thumbprint => composite(thumbprints(self.authentication())),
-            TwinAttribute::ModelId => Datum::text(""),
+            TwinAttribute::ModelId => {
+                Datum::text(self.twin().model_id.as_deref().unwrap_or_default())
+            }
             TwinAttribute::Version => Datum::Number(self.twin().version.into()),
             TwinAttribute::Properties => composite(json!({
                 "desired": section_json(&self.twin().desired),

@@ -62,6 +62,7 @@ impl DeviceSession {
         // The identity may have changed between the check of the credential and the line above,
         // when there was no connection yet that its commit could have closed.
         session.check_identity().await?;
+        session.announce_model().await?;
         Ok(Connected { session, receiver, resumed })
     }
 
@@ -144,6 +145,18 @@ impl DeviceSession {
         let changed = self.hub.change_twin(self.id(), change).await?;
         let twin = changed.twin_of(self.id()).ok_or_else(|| HubError::not_found(self.id()))?;
         Ok(twin.reported.version)
+    }
+
+    /// Keeps the model that the device announces, for its twin to show.
+    async fn announce_model(&self) -> Result<(), HubError> {
+        let Some(model_id) = self.model_id.as_deref() else { return Ok(()) };
+        let current = self.hub.record(&self.id().device).await?;
+        let known = current.record.twin_of(self.id()).and_then(|twin| twin.model_id.as_deref());
+        if known == Some(model_id) {
+            return Ok(());
+        }
+        let change = |twin: &Twin, _| Ok((twin.announced(model_id), Vec::new()));
+        self.hub.change_twin(self.id(), change).await.map(drop)
     }
 
     async fn check_identity(&self) -> Result<(), HubError> {

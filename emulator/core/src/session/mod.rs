@@ -5,6 +5,7 @@ mod bulk;
 mod configurations;
 mod device;
 mod devicebound;
+mod digital_twins;
 mod downlink;
 mod job_run;
 mod jobs;

@@ -283,7 +283,11 @@ impl ServiceSession {
         DeviceView { record, connection, waiting }
     }
 
-    fn twin_view(&self, id: &IdentityId, record: Arc<Record>) -> Result<TwinView, HubError> {
+    pub(super) fn twin_view(
+        &self,
+        id: &IdentityId,
+        record: Arc<Record>,
+    ) -> Result<TwinView, HubError> {
         let identity = Credentials::of(&record, id).ok_or_else(|| HubError::not_found(id))?;
         let connection = self.hub.presences().state(id, identity.generation);
         let waiting = if id.module.is_none() { self.waiting(&record.identity) } else { 0 };

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::Document;
 
 /// Merges `patch` into `target`. What is new comes last; what was there keeps its place.
-pub(super) fn merge(target: &mut Document, patch: &Document) {
+pub(crate) fn merge(target: &mut Document, patch: &Document) {
     for (key, value) in patch {
         match value {
             Value::Null => {

@@ -67,6 +67,21 @@ impl Metadata {
         }
     }
 
+    /// When it was written last.
+    pub fn updated(&self) -> Timestamp {
+        self.updated
+    }
+
+    /// As part of which version, if the section tells.
+    pub fn version(&self) -> Option<u64> {
+        self.version
+    }
+
+    /// The metadata of a property.
+    pub fn member(&self, name: &str) -> Option<&Self> {
+        self.members.get(name)
+    }
+
     /// The object that stands under `$metadata`.
     pub fn to_json(&self) -> Map<String, Value> {
         let mut json = Map::new();

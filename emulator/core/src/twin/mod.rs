@@ -17,7 +17,7 @@ use crate::error::HubError;
 use crate::ids::{ETag, IdentityId, Precondition};
 use crate::store::Effect;
 use crate::time::Timestamp;
-use merge::merge;
+pub(crate) use merge::merge;
 use metadata::Stamp;
 
 /// A JSON object.
@@ -32,6 +32,8 @@ pub struct Twin {
     pub desired: Section,
     /// What the device says.
     pub reported: Section,
+    /// The IoT Plug and Play model that the device announced when it last did.
+    pub model_id: Option<String>,
     /// Counts every write.
     pub version: u64,
     /// Counts the service's writes; shows as the ETag.
@@ -108,6 +110,7 @@ impl Twin {
             tags: None,
             desired: Section::new(now),
             reported: Section::new(now),
+            model_id: None,
             version: 2,
             service_writes: 1,
             configurations: Targeting::default(),
@@ -221,6 +224,12 @@ impl Twin {
         twin.reported = self.reported.merged(patch, Stamp::reported(now));
         limits::REPORTED.check_growth(&self.reported.properties, &twin.reported.properties)?;
         Ok(twin)
+    }
+
+    /// The twin of a device that announced a model. It is no write: no version changes.
+    #[must_use]
+    pub(crate) fn announced(&self, model_id: &str) -> Self {
+        Self { model_id: Some(model_id.to_owned()), ..self.clone() }
     }
 
     fn written_by_service(&self) -> Self {

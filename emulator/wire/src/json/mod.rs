@@ -59,6 +59,19 @@ pub fn parse_objects(
         .collect()
 }
 
+/// Reads any JSON value.
+///
+/// # Errors
+///
+/// It is missing, or not JSON.
+pub fn parse_value(bytes: &[u8]) -> Result<Value, HubError> {
+    if bytes.is_empty() {
+        return Err(HubError::ArgumentNull("body is missing".to_owned()));
+    }
+    serde_json::from_slice(bytes)
+        .map_err(|why| HubError::ArgumentInvalid(format!("body is not JSON: {why}")))
+}
+
 /// Writes a document of this crate's: these have text keys and no failing parts, so that it cannot
 /// fail.
 fn text(value: &impl Serialize) -> String {

@@ -39,7 +39,7 @@ pub fn service_document(view: &TwinView, version: &ApiVersion) -> Option<String>
         cloud_to_device_message_count: view.waiting,
         authentication_type: authentication.name(),
         x509_thumbprint: Thumbprints::of(authentication),
-        model_id: version.has_model_id().then_some(""),
+        model_id: version.has_model_id().then(|| twin.model_id.as_deref().unwrap_or_default()),
         version: twin.version,
         tags: twin.tags.as_ref(),
         properties: Properties::of(twin),
@@ -72,7 +72,7 @@ struct ServiceTwin<'a> {
     authentication_type: &'static str,
     x509_thumbprint: Thumbprints<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    model_id: Option<&'static str>,
+    model_id: Option<&'a str>,
     version: u64,
     /// Never null: the C# SDK takes nothing but an object.
     #[serde(skip_serializing_if = "Option::is_none")]
