@@ -16,9 +16,9 @@ use ureq::{Agent, AsSendBody, Body};
 
 use crate::clock::{self, Now};
 use crate::error::{Error, ServiceError};
-use crate::locate::is_loopback;
 use crate::roots::Roots;
 use crate::twin::Twin;
+use iothub_wire::local::is_loopback;
 
 /// The version of the API that is spoken; the one that Microsoft's own clients send.
 const API_VERSION: &str = "2021-04-12";

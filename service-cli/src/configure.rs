@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::error::Error;
-use crate::locate::is_loopback;
 use crate::twin::{Section, Twin};
+use iothub_wire::local::is_loopback;
 
 const CONFIG_ID: &str = "configId";
 const SEND_FREQUENCY: &str = "sendFrequency";

@@ -1,10 +1,9 @@
 //! Which hub is meant: the one that was named, or else the emulator of this machine.
 
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use iothub_wire::connection_string::{Host, InvalidConnectionString, ServiceConnectionString};
-use iothub_wire::local::LocalEmulator;
+use iothub_wire::local::{LocalEmulator, is_loopback};
 
 use crate::roots::{InvalidRoots, Roots};
 
@@ -122,14 +121,6 @@ impl Target {
     }
 }
 
-/// Whether a host name is this machine's loopback without asking a name server.
-pub fn is_loopback(name: &str) -> bool {
-    let name = name.trim_end_matches('.').to_ascii_lowercase();
-    name == "localhost"
-        || name.ends_with(".localhost")
-        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,21 +188,5 @@ mod tests {
         assert_eq!(same.device_host().to_string(), "127.0.0.1:18883");
         let remote = locate(Some(&text("h:444")), None).unwrap();
         assert_eq!(remote.device_host().to_string(), "h");
-    }
-
-    #[test]
-    fn loopback_is_known_by_name_and_address() {
-        let table = [
-            ("127.0.0.1", true),
-            ("127.3.2.1", true),
-            ("localhost", true),
-            ("Hub.LOCALHOST.", true),
-            ("10.0.0.1", false),
-            ("127.0.0.1.example.test", false),
-            ("localhost.example.test", false),
-        ];
-        for (name, expected) in table {
-            assert_eq!(is_loopback(name), expected, "{name}");
-        }
     }
 }

@@ -11,7 +11,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser as _};
 use clap_complete::Shell;
 use iothub_wire::local::default_state_dir;
-use service_cli::locate::{Target, is_loopback, locate};
+use iothub_wire::local::is_loopback;
+use service_cli::locate::{Target, locate};
 use service_cli::{Client, Options};
 
 use crate::args::{Cli, Command, Global};

@@ -1,7 +1,6 @@
 //! From arguments to options: reads the script, finds the emulator on this machine and whom to
 //! trust.
 
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ use iothub_wire::connection_string::{
     DeviceConnectionString, Host, InvalidConnectionString, ServiceConnectionString,
     X509ConnectionString,
 };
-use iothub_wire::local::{LocalEmulator, default_state_dir};
+use iothub_wire::local::{LocalEmulator, default_state_dir, is_loopback};
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 
@@ -163,31 +162,4 @@ fn random(seed: Option<u64>) -> Result<Random, SetupError> {
     let mut entropy = [0; 32];
     SysRng.try_fill_bytes(&mut entropy).map_err(|error| SetupError::Random(error.to_string()))?;
     Ok(Random::from_entropy(entropy))
-}
-
-fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost")
-        || host.to_ascii_lowercase().ends_with(".localhost")
-        || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn loopback_is_known_by_name_and_address() {
-        let table = [
-            ("127.0.0.1", true),
-            ("127.3.2.1", true),
-            ("localhost", true),
-            ("Hub.LocalHost", true),
-            ("10.0.0.1", false),
-            ("localhost.example.com", false),
-            ("hub.azure-devices.net", false),
-        ];
-        for (host, expected) in table {
-            assert_eq!(is_loopback(host), expected, "{host}");
-        }
-    }
 }

@@ -1,6 +1,7 @@
 //! What a running emulator leaves in its state directory, so that tools on the same machine find
 //! it and nothing has to be typed.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -58,6 +59,14 @@ pub fn default_state_dir(variable: impl Fn(&str) -> Option<String>) -> Option<Pa
     })
 }
 
+/// Whether a host name is this machine's loopback without asking a name server.
+pub fn is_loopback(name: &str) -> bool {
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    name == "localhost"
+        || name.ends_with(".localhost")
+        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,6 +85,24 @@ mod tests {
                 variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
             };
             assert_eq!(default_state_dir(look_up), expected.map(PathBuf::from), "{variables:?}");
+        }
+    }
+
+    #[test]
+    fn loopback_is_known_by_name_and_address() {
+        let table = [
+            ("127.0.0.1", true),
+            ("127.3.2.1", true),
+            ("localhost", true),
+            ("Hub.LocalHost", true),
+            ("Hub.LOCALHOST.", true),
+            ("10.0.0.1", false),
+            ("127.0.0.1.example.test", false),
+            ("localhost.example.test", false),
+            ("hub.azure-devices.net", false),
+        ];
+        for (name, expected) in table {
+            assert_eq!(is_loopback(name), expected, "{name}");
         }
     }
 }

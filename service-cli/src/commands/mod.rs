@@ -14,7 +14,8 @@ pub(crate) mod stats;
 pub(crate) mod twin;
 
 use iothub_core::ids::{ETag, Precondition};
-use service_cli::locate::{NoTarget, Target, is_loopback};
+use iothub_wire::local::is_loopback;
+use service_cli::locate::{NoTarget, Target};
 use service_cli::roots::InvalidRoots;
 use service_cli::{Client, Error};
 
