@@ -34,9 +34,26 @@ impl Random {
         self.draw(|source| source.random_range(range))
     }
 
+    /// A random id of the form that the service gives requests and jobs.
+    pub fn guid(&self) -> String {
+        guid(&self.bytes())
+    }
+
     fn draw<T>(&self, draw: impl FnOnce(&mut StdRng) -> T) -> T {
         // A poisoned lock means that a draw panicked; the generator's state is still sound.
         let mut source = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         draw(&mut source)
     }
+}
+
+/// Sixteen bytes as `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx`.
+pub(crate) fn guid(bytes: &[u8; 16]) -> String {
+    let mut text = String::with_capacity(36);
+    for (index, byte) in bytes.iter().enumerate() {
+        if matches!(index, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        text.push_str(&format!("{byte:02x}"));
+    }
+    text
 }

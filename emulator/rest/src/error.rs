@@ -77,7 +77,7 @@ pub(crate) async fn finish(
     let headers = response.headers_mut();
     headers.insert(SERVER, HeaderValue::from_static("Microsoft-HTTPAPI/2.0"));
     headers.insert(VARY, HeaderValue::from_static("Origin"));
-    if let Ok(id) = HeaderValue::from_str(&request_id(hub)) {
+    if let Ok(id) = HeaderValue::from_str(&hub.random().guid()) {
         headers.insert(REQUEST_ID, id);
     }
     response
@@ -116,16 +116,4 @@ fn status(error: &HubError) -> StatusCode {
         .ok()
         .and_then(|status| StatusCode::from_u16(status).ok())
         .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
-}
-
-fn request_id(hub: &Hub) -> String {
-    let hex: String = hub.random().bytes::<16>().iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut id = String::with_capacity(36);
-    for (index, digit) in hex.chars().enumerate() {
-        if matches!(index, 8 | 12 | 16 | 20) {
-            id.push('-');
-        }
-        id.push(digit);
-    }
-    id
 }

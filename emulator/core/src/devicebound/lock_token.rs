@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::random::guid;
+
 /// The name of one delivery: 16 bytes, which HTTPS writes as a GUID and AMQP as they are.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct LockToken([u8; 16]);
@@ -36,13 +38,7 @@ impl LockToken {
 
 impl fmt::Display for LockToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, byte) in self.0.iter().enumerate() {
-            if matches!(index, 4 | 6 | 8 | 10) {
-                f.write_str("-")?;
-            }
-            write!(f, "{byte:02x}")?;
-        }
-        Ok(())
+        f.write_str(&guid(&self.0))
     }
 }
 

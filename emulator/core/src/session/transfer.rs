@@ -46,7 +46,7 @@ impl ServiceSession {
         let storage = self.hub().storage().cloned().ok_or(HubError::StorageNotConfigured)?;
         let plan = request.plan()?;
         let job = TransferJob {
-            id: guid(self.hub().random().bytes()),
+            id: self.hub().random().guid(),
             request,
             status: TransferStatus::Enqueued,
             progress: 0,
@@ -161,16 +161,4 @@ impl TransferRun {
     fn advance(&self, progress: u8) -> bool {
         self.session.hub().transfers().advance(&self.id, progress)
     }
-}
-
-/// An id of the form that the service gives its jobs.
-fn guid(random: [u8; 16]) -> String {
-    let mut text = String::with_capacity(36);
-    for (index, byte) in random.iter().enumerate() {
-        if matches!(index, 4 | 6 | 8 | 10) {
-            text.push('-');
-        }
-        text.push_str(&format!("{byte:02x}"));
-    }
-    text
 }
