@@ -180,6 +180,7 @@ fn build_hub(config: &Config) -> Result<Hub, StartError> {
             limits::EVENT_PARTITIONS,
             limits::EVENT_LOG_PARTITION_BYTES,
         )),
+        consumer_groups: Vec::new(),
         configurations: Arc::new(MemoryTable::default()),
         jobs: Arc::new(MemoryTable::default()),
         authorities: Arc::new(Authorities::new(&config.device_authorities, dir)?),

@@ -16,12 +16,43 @@ pub struct Event {
     pub sender: IdentityId,
     /// Which identity of that name.
     pub generation: GenerationId,
-    /// How the sender authenticated.
-    pub auth_method: AuthMethod,
+    /// How the sender authenticated; none if the hub itself says this.
+    pub auth_method: Option<AuthMethod>,
     /// When the hub took it.
     pub enqueued: Timestamp,
     /// The IoT Plug and Play model that the sender announced when it connected.
     pub model_id: Option<String>,
+    /// What it tells of.
+    pub source: EventSource,
+}
+
+/// What an event tells of.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum EventSource {
+    /// What a device sent.
+    #[default]
+    Telemetry,
+    /// A twin changed.
+    TwinChange,
+    /// A device or module was created or deleted.
+    DeviceLifecycle,
+    /// A device or module connected or disconnected.
+    DeviceConnectionState,
+    /// A digital twin changed.
+    DigitalTwinChange,
+}
+
+impl EventSource {
+    /// The value of `iothub-message-source`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Telemetry => "Telemetry",
+            Self::TwinChange => "twinChangeEvents",
+            Self::DeviceLifecycle => "deviceLifecycleEvents",
+            Self::DeviceConnectionState => "deviceConnectionStateEvents",
+            Self::DigitalTwinChange => "digitalTwinChangeEvents",
+        }
+    }
 }
 
 /// A message: body and properties.

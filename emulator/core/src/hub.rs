@@ -24,7 +24,9 @@ use crate::session::{
     Connect, Connected, ConnectionState, DeviceRequest, DeviceSession, Presences, ServiceSession,
     keep_configured, run_jobs,
 };
-use crate::store::{Change, Effect, EventLog, Record, Records, StoreError, Versioned, Watcher};
+use crate::store::{
+    Change, Effect, EventHub, EventLog, Record, Records, StoreError, Versioned, Watcher,
+};
 use crate::table::Table;
 use crate::throttle::{Operation, Throttles};
 use crate::time::{Clock, Timestamp};
@@ -38,6 +40,8 @@ pub struct Ports {
     pub records: Arc<dyn Records>,
     /// Where events live.
     pub events: Arc<dyn EventLog>,
+    /// The consumer groups of the built-in endpoint; `$Default` is always there.
+    pub consumer_groups: Vec<String>,
     /// Where configurations live.
     pub configurations: Arc<dyn Table<ConfigurationId, Configuration>>,
     /// Where jobs live.
@@ -58,6 +62,7 @@ pub struct Hub(Arc<Inner>);
 
 struct Inner {
     name: String,
+    event_hubs: Vec<EventHub>,
     policies: Vec<SharedAccessPolicy>,
     throttles: Option<Throttles>,
     ports: Ports,
@@ -102,9 +107,12 @@ impl Hub {
     ) -> Self {
         let live = Arc::new(Live::default());
         ports.records.watch(live.clone());
+        let name = name.into();
+        let event_hubs = vec![built_in(&name, &ports)];
         let continuation_key = SymmetricKey::generate(&ports.random);
         Self(Arc::new(Inner {
-            name: name.into(),
+            name,
+            event_hubs,
             policies,
             throttles,
             ports,
@@ -130,6 +138,16 @@ impl Hub {
     /// The log of what devices sent.
     pub fn events(&self) -> &Arc<dyn EventLog> {
         &self.0.ports.events
+    }
+
+    /// The event hub of this name. The built-in one has the name of the hub, and comes first.
+    pub fn event_hub(&self, name: &str) -> Option<&EventHub> {
+        self.event_hubs().iter().find(|hub| hub.name.eq_ignore_ascii_case(name))
+    }
+
+    /// All event hubs, the built-in one first.
+    pub fn event_hubs(&self) -> &[EventHub] {
+        &self.0.event_hubs
     }
 
     /// Counts an operation, and returns when the hub's throttles let it through.
@@ -360,6 +378,20 @@ impl Hub {
             Ok(Decision { record: record.with_twin(id, twin), effects })
         };
         self.change(&id.device, change).await
+    }
+}
+
+/// The consumer group that every event hub has.
+const DEFAULT_CONSUMER_GROUP: &str = "$Default";
+
+fn built_in(name: &str, ports: &Ports) -> EventHub {
+    let mut consumer_groups = vec![DEFAULT_CONSUMER_GROUP.to_owned()];
+    consumer_groups.extend(ports.consumer_groups.iter().cloned());
+    EventHub {
+        name: name.to_owned(),
+        log: ports.events.clone(),
+        consumer_groups,
+        created: ports.clock.now(),
     }
 }
 

@@ -4,13 +4,17 @@
 //! read. A backend has nothing to get right but get, commit, append and watch.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use crate::event::Event;
 use crate::ids::{DeviceId, IdentityId, ModuleId};
 use crate::registry::identity::{DeviceIdentity, ModuleIdentity};
+use crate::time::Timestamp;
 use crate::twin::{DesiredPatch, Twin};
 
 /// What the hub keeps of a device: one record with its modules, so that a device comes and goes
@@ -139,8 +143,53 @@ pub trait Watcher: Send + Sync + 'static {
 pub struct LoggedEvent {
     /// Counts the events of a partition from zero.
     pub sequence_number: u64,
+    /// Counts what the events of a partition cost, so that it grows in leaps as the service's does.
+    pub offset: u64,
     /// The event.
     pub event: Arc<Event>,
+}
+
+/// Where in a partition somebody begins to read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Position {
+    /// At the oldest event kept.
+    Beginning,
+    /// Behind the newest one.
+    End,
+    /// Behind the event with this offset, or at it.
+    Offset {
+        /// The offset.
+        offset: u64,
+        /// Whether the event itself belongs to it.
+        inclusive: bool,
+    },
+    /// Behind the event with this number, or at it.
+    SequenceNumber {
+        /// The number.
+        number: u64,
+        /// Whether the event itself belongs to it.
+        inclusive: bool,
+    },
+    /// Behind all events of this moment, or at the first of them.
+    Enqueued {
+        /// The moment.
+        at: Timestamp,
+        /// Whether events of the moment itself belong to it.
+        inclusive: bool,
+    },
+}
+
+/// What a partition holds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct PartitionState {
+    /// The sequence number of the oldest event kept, or of the next one if none is.
+    pub first: u64,
+    /// The sequence number of the next event.
+    pub next: u64,
+    /// The offset of the newest event, also if it is no longer kept.
+    pub last_offset: Option<u64>,
+    /// When the newest event was taken.
+    pub last_enqueued: Timestamp,
 }
 
 /// Where events live: an append-only log per partition, which forgets its oldest.
@@ -153,4 +202,40 @@ pub trait EventLog: Send + Sync + 'static {
 
     /// Up to `max` events of a partition, from the sequence number `from` or the oldest kept.
     fn read(&self, partition: usize, from: u64, max: usize) -> Answer<'_, Vec<LoggedEvent>>;
+
+    /// What a partition holds.
+    fn state(&self, partition: usize) -> Answer<'_, PartitionState>;
+
+    /// The sequence number at which somebody who begins at `position` begins.
+    fn seek(&self, partition: usize, position: Position) -> Answer<'_, u64>;
+
+    /// The sequence number of the next event of a partition, told again whenever it grows; none if
+    /// there is no such partition.
+    fn watch(&self, partition: usize) -> Option<watch::Receiver<u64>>;
+}
+
+/// An event hub: a log and who reads it. A hub has one built in, and those that its routes name.
+#[derive(Clone)]
+pub struct EventHub {
+    /// Its name, which compares without case.
+    pub name: String,
+    /// Its events.
+    pub log: Arc<dyn EventLog>,
+    /// The consumer groups that it has, which compare without case.
+    pub consumer_groups: Vec<String>,
+    /// When it came to be.
+    pub created: Timestamp,
+}
+
+impl EventHub {
+    /// Whether it has this consumer group.
+    pub fn has_group(&self, name: &str) -> bool {
+        self.consumer_groups.iter().any(|group| group.eq_ignore_ascii_case(name))
+    }
+}
+
+impl fmt::Debug for EventHub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventHub").field("name", &self.name).finish_non_exhaustive()
+    }
 }

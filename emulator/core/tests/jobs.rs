@@ -53,6 +53,7 @@ impl Fixture {
         let ports = Ports {
             records: records.clone(),
             events: Arc::new(MemoryEventLog::new(1, 1024)),
+            consumer_groups: Vec::new(),
             configurations: Arc::new(MemoryTable::default()),
             jobs: Arc::new(MemoryTable::default()),
             authorities: Arc::new(NoAuthorities),

@@ -58,6 +58,7 @@ async fn fixture() -> Fixture {
     let ports = Ports {
         records: Arc::new(MemoryRecords::default()),
         events: Arc::new(MemoryEventLog::new(1, 1024)),
+        consumer_groups: Vec::new(),
         configurations: Arc::new(MemoryTable::default()),
         jobs: Arc::new(MemoryTable::default()),
         authorities: Arc::new(NoAuthorities),

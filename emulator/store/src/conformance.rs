@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use iothub_core::auth::AuthMethod;
-use iothub_core::event::{Event, Message};
+use iothub_core::event::{Event, EventSource, Message};
 use iothub_core::ids::{DeviceId, GenerationId, IdentityId};
 use iothub_core::registry::identity::{Authentication, DeviceIdentity, Status};
 use iothub_core::store::{
-    Change, Effect, EventLog, Record, Records, Revision, StoreError, Watcher,
+    Change, Effect, EventLog, Position, Record, Records, Revision, StoreError, Watcher,
 };
 use iothub_core::table::{Table, TableChange};
 use iothub_core::time::Timestamp;
@@ -109,9 +109,10 @@ fn event(body: &str) -> Event {
         message: Message { body, ..Message::default() },
         sender: id("d").into(),
         generation: GenerationId::at(Timestamp::NEVER),
-        auth_method: AuthMethod::DeviceKey,
+        auth_method: Some(AuthMethod::DeviceKey),
         enqueued: Timestamp::NEVER,
         model_id: None,
+        source: EventSource::Telemetry,
     }
 }
 
@@ -130,6 +131,41 @@ pub(crate) async fn events_are_numbered(log: impl EventLog) {
     assert_eq!(log.read(0, 0, 1).await.unwrap().len(), 1);
     assert!(log.read(0, 3, 10).await.unwrap().is_empty());
     assert!(log.append(log.partitions(), event("x")).await.is_err());
+}
+
+/// A reader finds where to begin, and hears of what comes.
+pub(crate) async fn events_are_found(log: impl EventLog) {
+    let at = Timestamp::from_unix_seconds;
+    let mut grown = log.watch(0).unwrap();
+    assert!(log.watch(1).is_none());
+    for second in [10, 20, 20, 30] {
+        log.append(0, Event { enqueued: at(second), ..event("x") }).await.unwrap();
+    }
+    assert_eq!(*grown.borrow_and_update(), 4);
+    let state = log.state(0).await.unwrap();
+    assert_eq!((state.first, state.next, state.last_enqueued), (0, 4, at(30)));
+    let read = log.read(0, 0, 10).await.unwrap();
+    assert!(read.is_sorted_by(|one, other| one.offset < other.offset));
+    assert_eq!(state.last_offset, read.last().map(|event| event.offset));
+    let offset = read[1].offset;
+    let table = [
+        (Position::Beginning, 0),
+        (Position::End, 4),
+        (Position::Offset { offset, inclusive: true }, 1),
+        (Position::Offset { offset, inclusive: false }, 2),
+        (Position::Offset { offset: u64::MAX, inclusive: true }, 4),
+        (Position::SequenceNumber { number: 2, inclusive: true }, 2),
+        (Position::SequenceNumber { number: 2, inclusive: false }, 3),
+        (Position::SequenceNumber { number: u64::MAX, inclusive: false }, 4),
+        (Position::Enqueued { at: at(20), inclusive: true }, 1),
+        (Position::Enqueued { at: at(20), inclusive: false }, 3),
+        (Position::Enqueued { at: at(40), inclusive: true }, 4),
+    ];
+    for (position, expected) in table {
+        assert_eq!(log.seek(0, position).await, Ok(expected), "{position:?}");
+    }
+    assert!(log.seek(1, Position::End).await.is_err());
+    assert!(log.state(1).await.is_err());
 }
 
 fn document(

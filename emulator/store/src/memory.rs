@@ -9,9 +9,11 @@ use dashmap::mapref::entry::Entry;
 use iothub_core::event::Event;
 use iothub_core::ids::DeviceId;
 use iothub_core::store::{
-    Answer, Change, EventLog, LoggedEvent, Record, Records, Revision, StoreError, Versioned,
-    Watcher,
+    Answer, Change, EventLog, LoggedEvent, PartitionState, Position, Record, Records, Revision,
+    StoreError, Versioned, Watcher,
 };
+use iothub_core::time::Timestamp;
+use tokio::sync::watch;
 
 /// Records in a sharded map.
 ///
@@ -70,59 +72,128 @@ impl Records for MemoryRecords {
 
 /// Events in a ring per partition: when a partition has its fill, the oldest go.
 pub struct MemoryEventLog {
-    partitions: Vec<Mutex<Partition>>,
+    partitions: Vec<Shelf>,
     max_bytes: usize,
+}
+
+struct Shelf {
+    partition: Mutex<Partition>,
+    /// Tells readers of the next sequence number, behind the lock, so that they never wait for one.
+    next: watch::Sender<u64>,
 }
 
 #[derive(Default)]
 struct Partition {
-    events: VecDeque<Arc<Event>>,
+    events: VecDeque<Kept>,
     /// The sequence number of the oldest event kept.
     first: u64,
     bytes: usize,
+    /// The offset of the next event.
+    offset: u64,
+    last_offset: Option<u64>,
+    last_enqueued: Timestamp,
+}
+
+struct Kept {
+    offset: u64,
+    event: Arc<Event>,
 }
 
 impl MemoryEventLog {
     /// A log of `partitions` that keeps up to `max_bytes` in each.
     pub fn new(partitions: usize, max_bytes: usize) -> Self {
-        Self { partitions: (0..partitions).map(|_| Mutex::default()).collect(), max_bytes }
+        let shelf = || Shelf { partition: Mutex::default(), next: watch::Sender::new(0) };
+        Self { partitions: (0..partitions).map(|_| shelf()).collect(), max_bytes }
     }
 
-    /// Held for a push or a copy of pointers; nothing awaits meanwhile.
-    fn lock(&self, partition: usize) -> Result<MutexGuard<'_, Partition>, StoreError> {
-        let partition = self.partitions.get(partition).ok_or_else(|| {
+    fn shelf(&self, partition: usize) -> Result<&Shelf, StoreError> {
+        self.partitions.get(partition).ok_or_else(|| {
             let have = self.partitions.len();
             StoreError::Unavailable(format!("there is no partition {partition}, only {have}"))
-        })?;
-        Ok(partition.lock().unwrap_or_else(PoisonError::into_inner))
+        })
     }
 
     fn push(&self, partition: usize, event: Event) -> Result<u64, StoreError> {
-        let mut partition = self.lock(partition)?;
-        partition.bytes += event.kept_bytes();
-        partition.events.push_back(Arc::new(event));
-        while partition.bytes > self.max_bytes && partition.events.len() > 1 {
-            let oldest = partition.events.pop_front();
-            partition.bytes -= oldest.map_or(0, |oldest| oldest.kept_bytes());
-            partition.first += 1;
+        let shelf = self.shelf(partition)?;
+        let number = shelf.lock().push(event, self.max_bytes);
+        // Appends may overtake each other here; a reader is told of the furthest.
+        shelf.next.send_if_modified(|next| {
+            let grown = *next <= number;
+            *next = (*next).max(number + 1);
+            grown
+        });
+        Ok(number)
+    }
+}
+
+impl Shelf {
+    /// Held for a push or a copy of pointers; nothing awaits meanwhile.
+    fn lock(&self) -> MutexGuard<'_, Partition> {
+        self.partition.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Partition {
+    fn push(&mut self, event: Event, max_bytes: usize) -> u64 {
+        let cost = event.kept_bytes();
+        let offset = self.offset;
+        self.offset += cost as u64;
+        self.last_offset = Some(offset);
+        self.last_enqueued = event.enqueued;
+        self.bytes += cost;
+        self.events.push_back(Kept { offset, event: Arc::new(event) });
+        while self.bytes > max_bytes && self.events.len() > 1 {
+            let oldest = self.events.pop_front();
+            self.bytes -= oldest.map_or(0, |oldest| oldest.event.kept_bytes());
+            self.first += 1;
         }
-        Ok(partition.first + partition.events.len() as u64 - 1)
+        self.next() - 1
     }
 
-    fn copy(
-        &self,
-        partition: usize,
-        from: u64,
-        max: usize,
-    ) -> Result<Vec<LoggedEvent>, StoreError> {
-        let partition = self.lock(partition)?;
-        let skip = from.saturating_sub(partition.first);
-        let numbered = (partition.first..).zip(&partition.events);
-        Ok(numbered
-            .skip(usize::try_from(skip).unwrap_or(usize::MAX))
-            .take(max)
-            .map(|(sequence_number, event)| LoggedEvent { sequence_number, event: event.clone() })
-            .collect())
+    fn next(&self) -> u64 {
+        self.first + self.events.len() as u64
+    }
+
+    fn copy(&self, from: u64, max: usize) -> Vec<LoggedEvent> {
+        let skip = usize::try_from(from.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        let start = skip.min(self.events.len());
+        let end = start.saturating_add(max).min(self.events.len());
+        let numbered = (self.first + start as u64..).zip(self.events.range(start..end));
+        let logged = |(sequence_number, kept): (u64, &Kept)| LoggedEvent {
+            sequence_number,
+            offset: kept.offset,
+            event: kept.event.clone(),
+        };
+        numbered.map(logged).collect()
+    }
+
+    fn seek(&self, position: Position) -> u64 {
+        let before = |is_before: &dyn Fn(&Kept) -> bool| {
+            self.first + self.events.partition_point(is_before) as u64
+        };
+        match position {
+            Position::Beginning => self.first,
+            Position::End => self.next(),
+            Position::Offset { offset, inclusive: true } => before(&|kept| kept.offset < offset),
+            Position::Offset { offset, inclusive: false } => before(&|kept| kept.offset <= offset),
+            Position::SequenceNumber { number, inclusive } => {
+                let number = if inclusive { number } else { number.saturating_add(1) };
+                number.clamp(self.first, self.next())
+            }
+            Position::Enqueued { at, inclusive: true } => before(&|kept| kept.event.enqueued < at),
+            Position::Enqueued { at, inclusive: false } => {
+                before(&|kept| kept.event.enqueued <= at)
+            }
+        }
+    }
+
+    fn state(&self) -> PartitionState {
+        PartitionState {
+            first: self.first,
+            next: self.next(),
+            last_offset: self.last_offset,
+            last_enqueued: self.last_enqueued,
+        }
     }
 }
 
@@ -136,7 +207,19 @@ impl EventLog for MemoryEventLog {
     }
 
     fn read(&self, partition: usize, from: u64, max: usize) -> Answer<'_, Vec<LoggedEvent>> {
-        Box::pin(ready(self.copy(partition, from, max)))
+        Box::pin(ready(self.shelf(partition).map(|shelf| shelf.lock().copy(from, max))))
+    }
+
+    fn state(&self, partition: usize) -> Answer<'_, PartitionState> {
+        Box::pin(ready(self.shelf(partition).map(|shelf| shelf.lock().state())))
+    }
+
+    fn seek(&self, partition: usize, position: Position) -> Answer<'_, u64> {
+        Box::pin(ready(self.shelf(partition).map(|shelf| shelf.lock().seek(position))))
+    }
+
+    fn watch(&self, partition: usize) -> Option<watch::Receiver<u64>> {
+        self.partitions.get(partition).map(|shelf| shelf.next.subscribe())
     }
 }
 
@@ -145,10 +228,9 @@ mod tests {
     use super::*;
     use crate::conformance;
     use iothub_core::auth::AuthMethod;
-    use iothub_core::event::Message;
+    use iothub_core::event::{EventSource, Message};
     use iothub_core::ids::GenerationId;
     use iothub_core::limits;
-    use iothub_core::time::Timestamp;
 
     #[tokio::test]
     async fn records_conform() {
@@ -160,6 +242,7 @@ mod tests {
     #[tokio::test]
     async fn events_conform() {
         conformance::events_are_numbered(MemoryEventLog::new(2, 1 << 20)).await;
+        conformance::events_are_found(MemoryEventLog::new(1, 1 << 20)).await;
     }
 
     #[tokio::test]
@@ -170,9 +253,10 @@ mod tests {
                 message: Message { body: vec![0; 100].into(), ..Message::default() },
                 sender: DeviceId::parse("d").unwrap().into(),
                 generation: GenerationId::at(Timestamp::NEVER),
-                auth_method: AuthMethod::DeviceKey,
+                auth_method: Some(AuthMethod::DeviceKey),
                 enqueued: Timestamp::NEVER,
                 model_id: None,
+                source: EventSource::Telemetry,
             };
             log.append(0, event).await.unwrap();
         }

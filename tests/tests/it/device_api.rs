@@ -49,7 +49,7 @@ fn an_event_is_kept_with_its_properties() {
     let events = hub.await_events(1);
     let event = &events[0];
     assert_eq!(event.sender.to_string(), "d1");
-    assert_eq!(event.auth_method, AuthMethod::DeviceKey);
+    assert_eq!(event.auth_method, Some(AuthMethod::DeviceKey));
     assert_eq!(event.message.body, "hello");
     assert!(event.message.system.contains(&(SystemProperty::MessageId, "m1".to_owned())));
     assert!(event.message.system.contains(&(SystemProperty::ContentType, "text/plain".to_owned())));
@@ -100,7 +100,7 @@ fn who_may_ask() {
     // A policy with the right to connect devices, which iothubowner has.
     hub.rest.get(MESSAGES).expect(204);
     hub.rest.send("POST", EVENTS, &[], Some("x")).expect(204);
-    assert_eq!(hub.await_events(1)[0].auth_method, AuthMethod::Policy);
+    assert_eq!(hub.await_events(1)[0].auth_method, Some(AuthMethod::Policy));
     let unknown = "/devices/nobody/messages/devicebound";
     rest.get(unknown).expect_error(404, "DeviceNotFound");
     rest.get("/devices/d1/messages/devicebound?x=1").expect_error(400, "InvalidProtocolVersion");

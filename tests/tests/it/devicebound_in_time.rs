@@ -52,6 +52,7 @@ impl Bench {
         let ports = Ports {
             records: Arc::new(MemoryRecords::default()),
             events: Arc::new(MemoryEventLog::new(4, 1024 * 1024)),
+            consumer_groups: Vec::new(),
             authorities: Arc::new(NoAuthorities),
             clock: clock.clone(),
             random: Random::seeded(1),

@@ -76,7 +76,7 @@ fn a_thumbprint_lets_a_device_in() {
         connection.send(&publish_with(0x32, 1, &topic, b"hello"));
         connection.expect(&[0x40, 2, 0, 1]);
     }
-    assert!(hub.events().iter().all(|event| event.auth_method == AuthMethod::Certificate));
+    assert!(hub.events().iter().all(|event| event.auth_method == Some(AuthMethod::Certificate)));
     assert_eq!(hub.events().len(), 2);
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::auth::DevicePrincipal;
 use crate::devicebound::{Delivery, LockToken, Settlement};
 use crate::error::HubError;
-use crate::event::{Event, Message, partition_of};
+use crate::event::{Event, EventSource, Message, partition_of};
 use crate::hub::Hub;
 use crate::ids::{DeviceId, IdentityId};
 use crate::limits;
@@ -99,9 +99,10 @@ impl Hub {
             message,
             sender: principal.id().clone(),
             generation: principal.generation(),
-            auth_method: principal.method(),
+            auth_method: Some(principal.method()),
             enqueued: self.now(),
             model_id,
+            source: EventSource::Telemetry,
         };
         let log = self.events();
         log.append(partition_of(principal.id(), log.partitions()), event).await?;
