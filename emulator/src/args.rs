@@ -115,6 +115,12 @@ pub(crate) struct Options {
     /// Port of MQTT without TLS [default: off]
     #[arg(long, value_name = "PORT")]
     mqtt_port: Option<String>,
+    /// Port of AMQP over TLS [default: 5671]
+    #[arg(long, value_name = "PORT")]
+    amqps_port: Option<String>,
+    /// Port of AMQP without TLS; SDKs of Event Hubs expect an emulator at 5672 [default: off]
+    #[arg(long, value_name = "PORT")]
+    amqp_port: Option<String>,
     /// Address of the harness API [default: 127.0.0.1]
     #[arg(long, value_name = "ADDRESS")]
     admin_bind: Option<String>,
@@ -189,6 +195,8 @@ impl Options {
             ("mqtts-port", &self.mqtts_port),
             ("https-port", &self.https_port),
             ("mqtt-port", &self.mqtt_port),
+            ("amqps-port", &self.amqps_port),
+            ("amqp-port", &self.amqp_port),
             ("admin-bind", &self.admin_bind),
             ("admin-port", &self.admin_port),
             ("strict-hosts", &self.strict_hosts),
@@ -268,6 +276,8 @@ mod tests {
             "--mqtts-port=1",
             "--https-port=2",
             "--mqtt-port=3",
+            "--amqps-port=5",
+            "--amqp-port=6",
             "--admin-bind=::",
             "--admin-port=4",
             "--hostname=a.test",
@@ -295,6 +305,8 @@ mod tests {
             config.mqtts_port == default.mqtts_port,
             config.https_port == default.https_port,
             config.mqtt_port == default.mqtt_port,
+            config.amqps_port == default.amqps_port,
+            config.amqp_port == default.amqp_port,
             config.admin_bind == default.admin_bind,
             config.admin_port == default.admin_port,
             config.hostname == default.hostname,
@@ -314,7 +326,7 @@ mod tests {
             config.units == default.units,
             config.enforce_throttles == default.enforce_throttles,
         ];
-        assert_eq!(same, [false; 22]);
+        assert_eq!(same, [false; 24]);
         assert_eq!(resolve(&[&["run"], line.as_slice()].concat()), config);
     }
 

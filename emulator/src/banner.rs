@@ -13,6 +13,10 @@ pub struct Facts<'a> {
     pub mqtts: SocketAddr,
     /// Where MQTT without TLS is served, if it is.
     pub mqtt: Option<SocketAddr>,
+    /// Where AMQP over TLS is served.
+    pub amqps: SocketAddr,
+    /// Where AMQP without TLS is served, if it is.
+    pub amqp: Option<SocketAddr>,
     /// Where HTTPS is served.
     pub https: SocketAddr,
     /// Whether HTTPS is there because its own port may not be bound.
@@ -32,6 +36,10 @@ pub fn text(facts: &Facts<'_>, env_command: &str) -> String {
     lines.push(("MQTT", format!("mqtts://{}", facts.mqtts)));
     if let Some(mqtt) = facts.mqtt {
         lines.push(("", format!("mqtt://{mqtt} (no TLS)")));
+    }
+    lines.push(("AMQP", format!("amqps://{}", facts.amqps)));
+    if let Some(amqp) = facts.amqp {
+        lines.push(("", format!("amqp://{amqp} (no TLS)")));
     }
     lines.push(("HTTPS", format!("https://{}", facts.https)));
     lines.push(("Harness", format!("http://{}", facts.admin)));
@@ -81,6 +89,8 @@ mod tests {
         Facts {
             mqtts: ([127, 0, 0, 1], 8883).into(),
             mqtt: None,
+            amqps: ([127, 0, 0, 1], 5671).into(),
+            amqp: None,
             https: ([127, 0, 0, 1], 443).into(),
             https_fell_back: false,
             admin: ([127, 0, 0, 1], 8088).into(),
@@ -94,6 +104,7 @@ mod tests {
         let expected = r#"IoT Hub emulator is ready.
 
   MQTT     mqtts://127.0.0.1:8883
+  AMQP     amqps://127.0.0.1:5671
   HTTPS    https://127.0.0.1:443
   Harness  http://127.0.0.1:8088
   Hub      HostName=127.0.0.1;…

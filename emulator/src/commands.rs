@@ -43,6 +43,9 @@ pub(crate) enum CommandError {
     Store(#[from] StepError),
 }
 
+/// What SDKs of Event Hubs are given.
+const EVENTS_VARIABLE: &str = "EVENTHUB_CONNECTION_STRING";
+
 /// The script that `env` prints.
 pub(crate) fn env(
     config: &Config,
@@ -63,9 +66,25 @@ pub(crate) fn env(
         exports.push((local::STATE_DIR_VARIABLE, shown(dir.path())));
     }
     if let Some(string) = connection_string(config, &dir) {
+        exports
+            .extend(events_string(config, &dir, &string).map(|events| (EVENTS_VARIABLE, events)));
         exports.push(("IOTHUB_CONNECTION_STRING", string));
     }
     Ok(shell.script(&exports))
+}
+
+/// What reads the events of the hub that this connection string is for.
+fn events_string(config: &Config, dir: &StateDir, string: &str) -> Option<String> {
+    let hub = ServiceConnectionString::parse(string).ok()?;
+    let running = LocalEmulator::read(dir.path()).ok().flatten();
+    let named = running.map(|running| running.event_hub).filter(|name| !name.is_empty());
+    let event_hub = named.unwrap_or_else(|| config.hub_name.clone());
+    Some(format!(
+        "Endpoint=sb://{}/;SharedAccessKeyName={};SharedAccessKey={};EntityPath={event_hub}",
+        hub.host.name,
+        hub.policy,
+        hub.key.as_base64()
+    ))
 }
 
 /// What the running emulator says, else what one with this configuration will say.

@@ -8,7 +8,13 @@
 //! use iothub_emulator::config::Config;
 //!
 //! // For a test: free ports, and nothing is written to disk.
-//! let config = Config { mqtts_port: 0, https_port: Some(0), admin_port: 0, ..Config::default() };
+//! let config = Config {
+//!     mqtts_port: 0,
+//!     amqps_port: 0,
+//!     https_port: Some(0),
+//!     admin_port: 0,
+//!     ..Config::default()
+//! };
 //! assert_eq!(config.hostname.to_string(), "127.0.0.1");
 //! ```
 
@@ -45,6 +51,10 @@ pub struct Config {
     pub https_port: Option<u16>,
     /// The port of MQTT without TLS; none means that there is no such listener.
     pub mqtt_port: Option<u16>,
+    /// The port of AMQP over TLS.
+    pub amqps_port: u16,
+    /// The port of AMQP without TLS; none means that there is no such listener.
+    pub amqp_port: Option<u16>,
     /// The address of the harness API.
     pub admin_bind: IpAddr,
     /// The port of the harness API.
@@ -132,6 +142,8 @@ impl Default for Config {
             mqtts_port: 8883,
             https_port: None,
             mqtt_port: None,
+            amqps_port: 5671,
+            amqp_port: None,
             admin_bind: loopback,
             admin_port: 8088,
             hostname: HostName::Address(loopback),
@@ -170,6 +182,8 @@ impl Config {
             mqtts_port: layers.port("mqtts-port", default.mqtts_port),
             https_port: layers.port_or_unset("https-port"),
             mqtt_port: layers.one("mqtt-port", &Kind::OPTIONAL_PORT).flatten(),
+            amqps_port: layers.port("amqps-port", default.amqps_port),
+            amqp_port: layers.one("amqp-port", &Kind::OPTIONAL_PORT).flatten(),
             admin_bind: layers.one("admin-bind", &Kind::ADDRESS).unwrap_or(default.admin_bind),
             admin_port: layers.port("admin-port", default.admin_port),
             hostname,
@@ -208,6 +222,8 @@ impl Config {
             ("mqtts-port", self.bind, Some(self.mqtts_port)),
             ("https-port", self.bind, self.https_port.or(Some(HTTPS_PORT))),
             ("mqtt-port", self.bind, self.mqtt_port),
+            ("amqps-port", self.bind, Some(self.amqps_port)),
+            ("amqp-port", self.bind, self.amqp_port),
             ("admin-port", self.admin_bind, Some(self.admin_port)),
         ];
         let mut clashes = Vec::new();

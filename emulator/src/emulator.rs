@@ -57,6 +57,10 @@ pub struct Addresses {
     pub mqtts: SocketAddr,
     /// MQTT without TLS, if it is served.
     pub mqtt: Option<SocketAddr>,
+    /// AMQP over TLS.
+    pub amqps: SocketAddr,
+    /// AMQP without TLS, if it is served.
+    pub amqp: Option<SocketAddr>,
     /// HTTPS.
     pub https: SocketAddr,
     /// Whether HTTPS is there because its own port may not be bound.
@@ -111,9 +115,13 @@ impl Emulator {
         let connection_string = owner_string(config, &hub, addresses.https.port());
         let announcement = match &config.state_dir {
             None => None,
-            Some(path) => {
-                Some(Announcement::write(path, &connection_string, &addresses, &certificates)?)
-            }
+            Some(path) => Some(Announcement::write(
+                path,
+                &connection_string,
+                hub.name(),
+                &addresses,
+                &certificates,
+            )?),
         };
         Ok(Self { hub, addresses, connection_string, certificates, drainer, announcement })
     }
@@ -143,6 +151,8 @@ impl Emulator {
         Facts {
             mqtts: self.addresses.mqtts,
             mqtt: self.addresses.mqtt,
+            amqps: self.addresses.amqps,
+            amqp: self.addresses.amqp,
             https: self.addresses.https,
             https_fell_back: self.addresses.https_fell_back,
             admin: self.addresses.admin,
@@ -216,6 +226,8 @@ fn owner_string(config: &Config, hub: &Hub, https_port: u16) -> String {
 struct BoundPorts {
     mqtts: Port,
     mqtt: Option<Port>,
+    amqps: Port,
+    amqp: Option<Port>,
     https: Port,
     https_fell_back: bool,
     admin: Port,
@@ -227,8 +239,14 @@ impl BoundPorts {
             None => None,
             Some(port) => Some(bind(config.bind, port, "MQTT", "mqtt-port")?),
         };
+        let amqp = match config.amqp_port {
+            None => None,
+            Some(port) => Some(bind(config.bind, port, "AMQP", "amqp-port")?),
+        };
         let (https, https_fell_back) = bind_https(config)?;
         Ok(Self {
+            amqps: bind(config.bind, config.amqps_port, "AMQP over TLS", "amqps-port")?,
+            amqp,
             mqtts: bind(config.bind, config.mqtts_port, "MQTT over TLS", "mqtts-port")?,
             mqtt,
             https,
@@ -241,6 +259,8 @@ impl BoundPorts {
         Addresses {
             mqtts: self.mqtts.address(),
             mqtt: self.mqtt.as_ref().map(Port::address),
+            amqps: self.amqps.address(),
+            amqp: self.amqp.as_ref().map(Port::address),
             https: self.https.address(),
             https_fell_back: self.https_fell_back,
             admin: self.admin.address(),
@@ -260,7 +280,7 @@ impl BoundPorts {
         let tls = TlsAcceptor::from(certificates.tls());
         let readiness = Readiness::default();
         let https_service = iothub_rest::service(&directory);
-        let latches = ["mqtts", "https"].map(|name| readiness.latch(name));
+        let latches = ["mqtts", "amqps", "https"].map(|name| readiness.latch(name));
         let admin_service = iothub_admin::router(readiness, VERSION);
 
         if let Some(mqtt) = self.mqtt {
@@ -281,6 +301,26 @@ impl BoundPorts {
                 if let Some(stream) = handshake(&tls, stream, &drain).await {
                     let shown = client::shown(stream.get_ref().1);
                     iothub_mqtt::serve(stream, shown, &directory, drain.asked()).await;
+                }
+            }
+        }));
+        if let Some(amqp) = self.amqp {
+            let directory = directory.clone();
+            tokio::spawn(amqp.serve(permits.clone(), drain.clone(), move |stream, drain| {
+                let directory = directory.clone();
+                async move {
+                    no_delay(&stream);
+                    iothub_amqp::serve(stream, None, &directory, drain.asked()).await;
+                }
+            }));
+        }
+        let (amqps_tls, amqps_directory) = (tls.clone(), directory.clone());
+        tokio::spawn(self.amqps.serve(permits.clone(), drain.clone(), move |stream, drain| {
+            let (tls, directory) = (amqps_tls.clone(), amqps_directory.clone());
+            async move {
+                if let Some(stream) = handshake(&tls, stream, &drain).await {
+                    let shown = client::shown(stream.get_ref().1);
+                    iothub_amqp::serve(stream, shown, &directory, drain.asked()).await;
                 }
             }
         }));
@@ -344,6 +384,7 @@ impl Announcement {
     fn write(
         path: &Path,
         connection_string: &str,
+        event_hub: &str,
         addresses: &Addresses,
         certificates: &Certificates,
     ) -> Result<Self, StateError> {
@@ -351,6 +392,8 @@ impl Announcement {
         let written = LocalEmulator {
             connection_string: connection_string.to_owned(),
             mqtt_port: addresses.mqtts.port(),
+            amqp_port: addresses.amqps.port(),
+            event_hub: event_hub.to_owned(),
             ca_file: certificates.ca_file().map(Path::to_owned).unwrap_or_default(),
             pid: std::process::id(),
         };

@@ -1,14 +1,14 @@
-//! WebSockets on the port of HTTPS: MQTT for devices behind firewalls that let nothing else out.
+//! WebSockets on the port of HTTPS: MQTT and AMQP where firewalls let nothing else out.
 //!
 //! | request | answer |
 //! |---|---|
 //! | `GET /$iothub/websocket`, also with `%24`, and `GET /` with `Upgrade: websocket` | below |
 //! | subprotocol `mqtt` in any case | 101, echoing it as it came |
-//! | subprotocol `AMQPWSB10` | 501: there is no AMQP yet |
+//! | subprotocol `AMQPWSB10`, also at `/$servicebus/websocket` | 101, echoing it as it came |
 //! | another, or none | 400 |
 //!
 //! Extensions are not echoed, which declines them all, compression among them. What follows goes
-//! through [`iothub_mqtt::serve`] like any other connection.
+//! through [`iothub_mqtt::serve`] or [`iothub_amqp::serve`] like any other connection.
 
 mod handshake;
 mod stream;
@@ -24,7 +24,7 @@ use iothub_core::directory::Directory;
 use tower::{Service, ServiceExt as _};
 use tracing::debug;
 
-use self::handshake::Handshake;
+use self::handshake::{Handshake, Protocol};
 use self::stream::MessageStream;
 use crate::drain::Drain;
 
@@ -64,7 +64,9 @@ fn accept(mut request: Request, below: Below) -> Response {
     match Handshake::read(&request) {
         Ok(handshake) => {
             // The task of the HTTP connection ends with the upgrade.
-            tokio::spawn(serve(hyper::upgrade::on(&mut request), below, handshake.no_certificate));
+            let Handshake { protocol, no_certificate, .. } = handshake;
+            let upgrade = hyper::upgrade::on(&mut request);
+            tokio::spawn(serve(upgrade, below, protocol, no_certificate));
             handshake.response()
         }
         Err(refusal) => {
@@ -74,13 +76,20 @@ fn accept(mut request: Request, below: Below) -> Response {
     }
 }
 
-async fn serve(upgrade: OnUpgrade, below: Below, no_certificate: bool) {
+async fn serve(upgrade: OnUpgrade, below: Below, protocol: Protocol, no_certificate: bool) {
     let Below { directory, shown, drain } = below;
     match upgrade.await {
         Ok(upgraded) => {
             let stream = MessageStream::new(TokioIo::new(upgraded)).await;
             let shown = shown.filter(|_| !no_certificate);
-            iothub_mqtt::serve(stream, shown, &directory, drain.asked()).await;
+            match protocol {
+                Protocol::Mqtt => {
+                    iothub_mqtt::serve(stream, shown, &directory, drain.asked()).await;
+                }
+                Protocol::Amqp => {
+                    iothub_amqp::serve(stream, shown, &directory, drain.asked()).await;
+                }
+            }
         }
         Err(error) => debug!(%error, "a WebSocket was not opened"),
     }

@@ -106,6 +106,8 @@ fn env_hands_on_what_a_running_emulator_says() {
     let running = LocalEmulator {
         connection_string: "HostName=127.0.0.1:8443;SharedAccessKeyName=iothubowner".to_owned(),
         mqtt_port: 8883,
+        amqp_port: 5671,
+        event_hub: "iothub".to_owned(),
         ca_file: fixture.state_dir().join("ca.pem"),
         pid: 1,
     };

@@ -136,6 +136,8 @@ mod tests {
         let local = LocalEmulator {
             connection_string: text(host),
             mqtt_port,
+            amqp_port: 5671,
+            event_hub: String::new(),
             ca_file: folder.path().join("ca.pem"),
             pid: 1,
         };

@@ -67,7 +67,16 @@ pub struct Emulator {
 impl Emulator {
     /// Starts it on free ports of 127.0.0.1.
     pub fn start() -> Self {
-        Self::start_with(&["--mqtts-port", "0", "--https-port", "0", "--admin-port", "0"])
+        Self::start_with(&[
+            "--mqtts-port",
+            "0",
+            "--amqps-port",
+            "0",
+            "--https-port",
+            "0",
+            "--admin-port",
+            "0",
+        ])
     }
 
     /// Starts it on this address, with the ports that SDKs hard-code.

@@ -19,6 +19,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("iothub-store", &["iothub-core"]),
     // edges never import edges
     ("iothub-mqtt", &["iothub-core", "iothub-wire"]),
+    ("iothub-amqp", &["iothub-core", "iothub-wire"]),
     ("iothub-rest", &["iothub-core", "iothub-wire"]),
     ("iothub-amqp", &["iothub-core", "iothub-wire"]),
     ("iothub-dps", &["iothub-core", "iothub-wire"]),
@@ -35,6 +36,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "iothub-amqp",
             "iothub-core",
             "iothub-dps",
+            "iothub-amqp",
             "iothub-mqtt",
             "iothub-rest",
             "iothub-store",

@@ -150,6 +150,9 @@ pub enum HubError {
         /// What was demanded.
         expected: u64,
     },
+    /// The address of an AMQP link leads nowhere.
+    #[error("{0}")]
+    LinkAddress(String),
     /// The service has no such resource.
     #[error("{0}")]
     NotFound(String),
@@ -276,6 +279,7 @@ impl HubError {
             Self::TooManyJobs => (403_003, "JobQuotaExceeded"),
             Self::JobHasEnded(_) => (405_102, "OperationNotAllowedInCurrentState"),
             Self::JobTimedOut => (500_008, "GenericTimeout"),
+            Self::LinkAddress(_) => (404_006, "LinkAddressNotFound"),
             Self::NotFound(_) => (404_000, "GenericNotFound"),
             Self::FeatureNotSupported(_) => (404_013, "FeatureNotSupported"),
             Self::MethodNotAllowed(_) => (405_000, "GenericMethodNotAllowed"),

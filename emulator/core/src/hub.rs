@@ -20,6 +20,7 @@ use crate::limits;
 use crate::query::twin::Connections;
 use crate::query::twin::TwinDocument;
 use crate::random::Random;
+use crate::readers::Readers;
 use crate::session::{
     Connect, Connected, ConnectionState, DeviceRequest, DeviceSession, Presences, ServiceSession,
     keep_configured, run_jobs,
@@ -211,6 +212,15 @@ impl Hub {
         auth::service(token, path, self.policies(), self.now())
     }
 
+    /// Checks the token with which somebody wants to read the event hub of this name.
+    ///
+    /// # Errors
+    ///
+    /// Says why it is refused.
+    pub fn authenticate_reader(&self, event_hub: &str, token: &SasToken) -> Result<(), Refusal> {
+        auth::events(token, event_hub, self.policies(), self.now())
+    }
+
     /// Connects a device or module; a connection that it had before is closed.
     ///
     /// # Errors
@@ -239,7 +249,8 @@ impl Hub {
         self.clock().now()
     }
 
-    pub(crate) fn clock(&self) -> &dyn Clock {
+    /// The hub's clock.
+    pub fn clock(&self) -> &dyn Clock {
         &*self.0.ports.clock
     }
 
@@ -392,6 +403,7 @@ fn built_in(name: &str, ports: &Ports) -> EventHub {
         log: ports.events.clone(),
         consumer_groups,
         created: ports.clock.now(),
+        readers: Readers::default(),
     }
 }
 

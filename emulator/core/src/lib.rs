@@ -14,6 +14,7 @@
 //!   done with many devices, once.
 //! * [`store`], [`table`], [`time`], [`random`]: the ports behind which records, documents, the clock
 //!   and chance live.
+//! * [`readers`]: who reads an event hub, since some want to be alone.
 //! * [`throttle`]: the rates of a tier, for who asks for them.
 //! * [`transfer`]: jobs that import and export the registry, and the port to their files.
 //! * [`limits`]: every bound in one place. [`ids`]: small values that must not be mixed up.
@@ -37,6 +38,7 @@ pub mod limits;
 pub mod method;
 pub mod query;
 pub mod random;
+pub mod readers;
 pub mod registry;
 pub mod session;
 pub mod store;

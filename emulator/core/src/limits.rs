@@ -162,6 +162,35 @@ pub const MQTT_SILENCE: Duration = Duration::from_secs(1767);
 /// Bytes in a WebSocket message, which may hold several MQTT packets. Ours.
 pub const WEBSOCKET_MESSAGE_BYTES: usize = 1024 * 1024;
 
+/// Bytes in an AMQP frame. Documented: what the service says in its open.
+pub const AMQP_FRAME_BYTES: usize = 65_536;
+/// Bytes in a message over AMQP. Documented: what the service says in its attach.
+pub const AMQP_MESSAGE_BYTES: usize = 1_048_576;
+/// AMQP values inside each other. Ours: SDKs need about five.
+pub const AMQP_DEPTH: usize = 32;
+/// Elements in a compound AMQP value. Ours: nulls in an array take no bytes, so that the frame's own
+/// bound does not hold them.
+pub const AMQP_ELEMENTS: usize = 8192;
+/// Sessions of an AMQP connection. Documented: what the service says in its open is 8,191; ours is
+/// what clients that share a connection among devices use, several times over.
+pub const AMQP_SESSIONS: usize = 1024;
+/// Links of an AMQP connection. Ours: five for each of a thousand devices.
+pub const AMQP_LINKS: usize = 5000;
+/// Messages that a client may send on a link before it hears more. Documented: as seen.
+pub const AMQP_CREDIT: u32 = 100;
+/// Frames that a client may send on a session before it hears more. Documented: as seen.
+pub const AMQP_WINDOW: u32 = 5000;
+/// Messages that wait for a client to ask for them on a link, replies among them. Ours.
+pub const AMQP_LINK_QUEUE: usize = 256;
+/// Deliveries of a session that the client has not settled. Ours.
+pub const AMQP_UNSETTLED: usize = 2048;
+/// Tokens that a connection holds. Ours: the service has an error for more and publishes no figure.
+pub const AMQP_TOKENS: usize = 5000;
+/// How long a client may be silent. Documented: what the service says in its open.
+pub const AMQP_IDLE_TIME: Duration = Duration::from_secs(240);
+/// Events that are read from the log at once for one receiver. Ours.
+pub const AMQP_READ_BATCH: usize = 64;
+
 /// Connections to the admin port. Ours: `--max-connections` is for devices and back ends.
 pub const ADMIN_CONNECTIONS: usize = 64;
 /// Connections that wait to be accepted at one port. Ours: what Linux allows by default. With the

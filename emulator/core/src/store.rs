@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::event::Event;
 use crate::ids::{DeviceId, IdentityId, ModuleId};
+use crate::readers::Readers;
 use crate::registry::identity::{DeviceIdentity, ModuleIdentity};
 use crate::time::Timestamp;
 use crate::twin::{DesiredPatch, Twin};
@@ -225,6 +226,8 @@ pub struct EventHub {
     pub consumer_groups: Vec<String>,
     /// When it came to be.
     pub created: Timestamp,
+    /// Who reads it.
+    pub readers: Readers,
 }
 
 impl EventHub {

@@ -10,11 +10,13 @@ use super::values::Kind;
 
 /// Every option by the name that it has as a flag (with `--` before it) and in the file. As a
 /// variable it is written `IOTHUB_EMULATOR_…`, in capitals and with underscores.
-pub const OPTIONS: [&str; 22] = [
+pub const OPTIONS: [&str; 24] = [
     "bind",
     "mqtts-port",
     "https-port",
     "mqtt-port",
+    "amqps-port",
+    "amqp-port",
     "admin-bind",
     "admin-port",
     "hostname",

@@ -63,6 +63,8 @@ fn every_option_can_stand_in_the_file() {
         mqtts-port = 1
         https-port = 2
         mqtt-port = 3
+        amqps-port = 5
+        amqp-port = 6
         admin-bind = "::"
         admin-port = 4
         hostname = ["hub.test", "::1"]
@@ -86,6 +88,8 @@ fn every_option_can_stand_in_the_file() {
         mqtts_port: 1,
         https_port: Some(2),
         mqtt_port: Some(3),
+        amqps_port: 5,
+        amqp_port: Some(6),
         admin_bind: address("::"),
         admin_port: 4,
         hostname: name("hub.test"),
@@ -162,9 +166,9 @@ fn all_mistakes_are_told_at_once() {
     };
     let expected = [
         "e.toml has the key \"mqtts_port\", expected one of bind, mqtts-port, https-port, \
-         mqtt-port, admin-bind, admin-port, hostname, device-ca, strict-hosts, state-dir, \
-         storage-dir, key-algorithm, keys, hub-name, quiet, log-format, shutdown-grace, \
-         max-connections, tier, units, enforce-throttles",
+         mqtt-port, amqps-port, amqp-port, admin-bind, admin-port, hostname, device-ca, \
+         strict-hosts, state-dir, storage-dir, key-algorithm, keys, hub-name, quiet, log-format, \
+         shutdown-grace, max-connections, tier, units, enforce-throttles",
         "e.toml: quiet is a table, expected a text, a number, true or false",
         "--bind is \"localhost\", expected an IP address",
         "IOTHUB_EMULATOR_HOSTNAME is \"not ok\", expected a host name or an IP address, without a port",

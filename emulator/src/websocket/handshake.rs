@@ -12,7 +12,8 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-const PATH: &str = "/$iothub/websocket";
+/// Those of the hub, and of Event Hubs.
+const PATHS: [&str; 2] = ["/$iothub/websocket", "/$servicebus/websocket"];
 const MQTT: &str = "mqtt";
 /// What AMQP over WebSockets is called.
 const AMQP: &str = "AMQPWSB10";
@@ -27,9 +28,18 @@ const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 pub(super) struct Handshake {
     accept: HeaderValue,
     /// As the client wrote it: strict clients compare.
-    protocol: HeaderValue,
+    echo: HeaderValue,
+    /// What is spoken.
+    pub(super) protocol: Protocol,
     /// Whether a certificate of the client is not to count.
     pub(super) no_certificate: bool,
+}
+
+/// What is spoken over a WebSocket.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Protocol {
+    Mqtt,
+    Amqp,
 }
 
 /// Why a request is not granted.
@@ -43,9 +53,7 @@ pub(super) enum Refusal {
     Version,
     #[error("Sec-WebSocket-Key is not 16 bytes in base64")]
     Key,
-    #[error("AMQP over WebSockets is not emulated")]
-    Amqp,
-    #[error("Sec-WebSocket-Protocol is {0:?}, expected mqtt")]
+    #[error("Sec-WebSocket-Protocol is {0:?}, expected mqtt or AMQPWSB10")]
     Protocol(String),
 }
 
@@ -53,7 +61,7 @@ pub(super) enum Refusal {
 pub(super) fn is_for(request: &Request) -> bool {
     let path = request.uri().path();
     let plain = path.replace("%24", "$").replace("%2F", "/").replace("%2f", "/");
-    plain.trim_end_matches('/').eq_ignore_ascii_case(PATH)
+    PATHS.iter().any(|known| plain.trim_end_matches('/').eq_ignore_ascii_case(known))
         || (path == "/" && wants_websocket(request.headers()))
 }
 
@@ -74,10 +82,12 @@ impl Handshake {
             return Err(Refusal::Key);
         }
         let accept = HeaderValue::try_from(derive_accept_key(key)).map_err(|_| Refusal::Key)?;
+        let (echo, protocol) = protocol(headers)?;
         let query = request.uri().query().unwrap_or_default();
         Ok(Self {
             accept,
-            protocol: protocol(headers)?,
+            echo,
+            protocol,
             no_certificate: query.split('&').any(|field| field == NO_CERTIFICATE),
         })
     }
@@ -89,7 +99,7 @@ impl Handshake {
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(UPGRADE, WEBSOCKET);
         headers.insert(SEC_WEBSOCKET_ACCEPT, self.accept);
-        headers.insert(SEC_WEBSOCKET_PROTOCOL, self.protocol);
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, self.echo);
         response
     }
 }
@@ -100,7 +110,6 @@ impl IntoResponse for Refusal {
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::NoUpgrade | Self::Version => StatusCode::UPGRADE_REQUIRED,
             Self::Key | Self::Protocol(_) => StatusCode::BAD_REQUEST,
-            Self::Amqp => StatusCode::NOT_IMPLEMENTED,
         };
         let mut response = (status, format!("{self}\n")).into_response();
         let headers = response.headers_mut();
@@ -120,15 +129,14 @@ fn wants_websocket(headers: &HeaderMap) -> bool {
     lists(CONNECTION, "upgrade") && lists(UPGRADE, "websocket")
 }
 
-fn protocol(headers: &HeaderMap) -> Result<HeaderValue, Refusal> {
+fn protocol(headers: &HeaderMap) -> Result<(HeaderValue, Protocol), Refusal> {
     let offered = |name: &str| {
         tokens(headers, &SEC_WEBSOCKET_PROTOCOL).find(|offered| offered.eq_ignore_ascii_case(name))
     };
-    if let Some(Ok(protocol)) = offered(MQTT).map(HeaderValue::from_str) {
-        return Ok(protocol);
-    }
-    if offered(AMQP).is_some() {
-        return Err(Refusal::Amqp);
+    for (name, protocol) in [(MQTT, Protocol::Mqtt), (AMQP, Protocol::Amqp)] {
+        if let Some(Ok(echo)) = offered(name).map(HeaderValue::from_str) {
+            return Ok((echo, protocol));
+        }
     }
     let all: Vec<_> = tokens(headers, &SEC_WEBSOCKET_PROTOCOL).collect();
     Err(Refusal::Protocol(all.join(", ")))
@@ -168,6 +176,7 @@ mod tests {
             ("/%24iothub/websocket", true),
             ("/$iothub/websocket/?iothub-no-client-cert=true", true),
             ("/$IoTHub/WebSocket", true),
+            ("/$servicebus/websocket", true),
             ("/", true),
             ("/devices/d1", false),
             ("/$iothub", false),
@@ -185,8 +194,9 @@ mod tests {
             ("MQTT", "MQTT"),
             ("AMQPWSB10, Mqtt", "Mqtt"),
             ("mqttv3.1,mqtt", "mqtt"),
+            ("AMQPWSB10", "AMQPWSB10"),
         ] {
-            let request = request(PATH, &[("sec-websocket-protocol", offered)]);
+            let request = request(PATHS[0], &[("sec-websocket-protocol", offered)]);
             let response = Handshake::read(&request).unwrap().response();
             assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
             let header = |name: HeaderName| response.headers().get(name).unwrap();
@@ -204,16 +214,15 @@ mod tests {
             (("sec-websocket-version", "8"), Refusal::Version, 426),
             (("sec-websocket-key", "c2hvcnQ="), Refusal::Key, 400),
             (("sec-websocket-key", "?"), Refusal::Key, 400),
-            (("sec-websocket-protocol", "AMQPWSB10"), Refusal::Amqp, 501),
             (("sec-websocket-protocol", "chat, mqttv3.1"), protocol("chat, mqttv3.1"), 400),
             (("sec-websocket-protocol", ""), protocol(""), 400),
         ];
         for (change, expected, status) in table {
-            let refusal = Handshake::read(&request(PATH, &[change])).unwrap_err();
+            let refusal = Handshake::read(&request(PATHS[0], &[change])).unwrap_err();
             assert_eq!(refusal, expected, "{change:?}");
             assert_eq!(refusal.into_response().status().as_u16(), status, "{change:?}");
         }
-        let mut post = request(PATH, &[]);
+        let mut post = request(PATHS[0], &[]);
         *post.method_mut() = Method::POST;
         assert_eq!(Handshake::read(&post).unwrap_err(), Refusal::Method(Method::POST));
     }

@@ -47,6 +47,8 @@ impl Emulator {
         let mut config = Config {
             mqtts_port: 0,
             mqtt_port: Some(0),
+            amqps_port: 0,
+            amqp_port: Some(0),
             https_port: Some(0),
             admin_port: 0,
             ..Config::default()
@@ -66,6 +68,7 @@ impl Emulator {
             config.bind = address;
             config.hostname = HostName::Address(address);
             config.mqtts_port = 8883;
+            config.amqps_port = 5671;
             config.https_port = Some(443);
         })
         .await

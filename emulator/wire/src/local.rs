@@ -20,10 +20,21 @@ pub struct LocalEmulator {
     pub connection_string: String,
     /// The port of MQTT over TLS.
     pub mqtt_port: u16,
+    /// The port of AMQP over TLS.
+    #[serde(default = "amqps_port")]
+    pub amqp_port: u16,
+    /// The name of the hub's Event Hubs-compatible endpoint.
+    #[serde(default)]
+    pub event_hub: String,
     /// The certificate to trust, in PEM.
     pub ca_file: PathBuf,
     /// The process, so that a stale file can be told from a live one.
     pub pid: u32,
+}
+
+/// What an emulator that did not say has.
+fn amqps_port() -> u16 {
+    5671
 }
 
 impl LocalEmulator {

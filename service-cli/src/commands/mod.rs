@@ -169,6 +169,8 @@ mod tests {
         target.local = found.then(|| iothub_wire::local::LocalEmulator {
             connection_string: text,
             mqtt_port: 8883,
+            amqp_port: 5671,
+            event_hub: String::new(),
             ca_file: "ca.pem".into(),
             pid: 42,
         });

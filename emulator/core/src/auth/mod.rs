@@ -226,6 +226,28 @@ pub(crate) fn service(
     Ok(ServicePrincipal { policy: policy.name.clone(), rights: policy.rights })
 }
 
+/// Checks the token of whoever reads the event hub of this name. Clients of Event Hubs sign with
+/// the text of a key, those of the hub with its bytes.
+pub(crate) fn events(
+    token: &SasToken,
+    event_hub: &str,
+    policies: &[SharedAccessPolicy],
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let policy = find(policies, token.policy().ok_or(Refusal::NoPolicy)?)?;
+    check_right(policy, AccessRight::ServiceConnect)?;
+    let named = token.resource().segments().get(1);
+    let is_for = |name: &String| {
+        name.eq_ignore_ascii_case(event_hub) || name.eq_ignore_ascii_case("messages")
+    };
+    check_scope(token, named.is_none_or(is_for))?;
+    let keys = [&policy.primary, &policy.secondary];
+    if !keys.iter().any(|key| token.is_signed_with_text_of(key)) {
+        check_policy_key(token, policy)?;
+    }
+    check_expiry(token, now)
+}
+
 fn resource_path(id: &IdentityId) -> Vec<&str> {
     let mut path = vec!["devices", id.device.as_str()];
     if let Some(module) = &id.module {

@@ -171,8 +171,17 @@ impl SasToken {
 
     /// Whether `key` made the signature. Takes the same time whatever the answer.
     pub fn is_signed_with(&self, key: &SymmetricKey) -> bool {
+        self.is_signed_with_bytes(&key.bytes)
+    }
+
+    /// Whether the text of `key` made the signature, as with tokens of Event Hubs.
+    pub fn is_signed_with_text_of(&self, key: &SymmetricKey) -> bool {
+        self.is_signed_with_bytes(key.text.as_bytes())
+    }
+
+    fn is_signed_with_bytes(&self, key: &[u8]) -> bool {
         let verifies = |resource: &str| {
-            let key = hmac::Key::new(hmac::HMAC_SHA256, &key.bytes);
+            let key = hmac::Key::new(hmac::HMAC_SHA256, key);
             let message = format!("{resource}\n{}", self.expiry_text);
             hmac::verify(&key, message.as_bytes(), &self.signature).is_ok()
         };
@@ -202,7 +211,9 @@ impl SasToken {
 impl Resource {
     fn parse(text: &str) -> Option<Self> {
         let decoded = decode(text)?;
-        let segments = decoded.split('/').filter(|segment| !segment.is_empty());
+        // Event Hubs clients write a URI.
+        let path = decoded.split_once("://").map_or(decoded.as_str(), |(_, path)| path);
+        let segments = path.split('/').filter(|segment| !segment.is_empty());
         Some(Self(segments.map(str::to_owned).collect()))
     }
 

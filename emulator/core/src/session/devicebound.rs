@@ -2,6 +2,7 @@
 
 use super::device::DeviceSession;
 use super::service::ServiceSession;
+use super::subscriptions::{Assurance, Channel};
 use crate::auth::policy::AccessRight;
 use crate::devicebound::feedback::FeedbackDelivery;
 use crate::devicebound::{LockToken, Outgoing, Settlement};
@@ -9,6 +10,7 @@ use crate::error::HubError;
 use crate::ids::{DeviceId, IdentityId};
 use crate::registry::identity::DeviceIdentity;
 use crate::throttle::Operation;
+use crate::time::Timestamp;
 
 impl ServiceSession {
     /// Sends a message to a device; it waits for the device when this returns.
@@ -109,9 +111,38 @@ impl DeviceSession {
     ///
     /// Its lock has ended.
     pub fn reject_devicebound(&self, token: LockToken) -> Result<(), HubError> {
+        self.settle_devicebound(token, Settlement::Reject)
+    }
+
+    /// Settles a message that came this way.
+    ///
+    /// # Errors
+    ///
+    /// Its lock has ended.
+    pub fn settle_devicebound(
+        &self,
+        token: LockToken,
+        settlement: Settlement,
+    ) -> Result<(), HubError> {
+        self.heard();
         let (device, generation) = (&self.id().device, self.principal.generation());
         let queues = self.hub.devicebound();
-        queues.settle(device, generation, token, Settlement::Reject, self.hub.now())
+        let settled = queues.settle(device, generation, token, settlement, self.hub.now());
+        self.hub.presences().wake(self.id());
+        settled
+    }
+
+    /// Lets messages come, or not: a device over AMQP says how many it can take. What was sent
+    /// before it listened is for it too, unlike over MQTT.
+    pub fn receive_devicebound(&self, receive: bool) {
+        self.hub.presences().subscribe(self.id(), self.connection, |subscriptions| {
+            subscriptions.remove(Channel::Devicebound);
+            if receive {
+                let since = Timestamp::NEVER;
+                subscriptions.insert(Channel::Devicebound, Assurance::AtLeastOnce, since);
+            }
+        });
+        self.hub.presences().wake(self.id());
     }
 
     /// Puts back what this connection did not acknowledge.

@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use iothub_core::devicebound::feedback::FeedbackBatch;
 use iothub_core::error::HubError;
 use iothub_core::event::Message;
 use iothub_core::ids::DeviceId;
@@ -13,6 +14,34 @@ use crate::headers;
 
 /// The content type of a request that holds several events.
 pub const BATCH: &str = "application/vnd.microsoft.iothub.json";
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Feedback<'a> {
+    original_message_id: Option<&'a str>,
+    enqueued_time_utc: String,
+    status_code: &'static str,
+    description: &'static str,
+    device_id: &'a str,
+    device_generation_id: String,
+}
+
+/// What became of cloud-to-device messages, as back ends get it over AMQP.
+pub fn feedback(batch: &FeedbackBatch) -> String {
+    let records: Vec<_> = batch
+        .records
+        .iter()
+        .map(|record| Feedback {
+            original_message_id: record.original_message_id.as_deref(),
+            enqueued_time_utc: record.at.to_string(),
+            status_code: record.status.as_str(),
+            description: record.status.as_str(),
+            device_id: record.device.as_str(),
+            device_generation_id: record.generation.to_string(),
+        })
+        .collect();
+    text(&records)
+}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -1,0 +1,304 @@
+//! The one task of a connection: it moves bytes, and carries out what frames ask for.
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use futures_util::StreamExt as _;
+use futures_util::future::{AbortHandle, Abortable, Aborted};
+use futures_util::stream::FuturesUnordered;
+use iothub_core::auth::x509::CertificateChain;
+use iothub_core::directory::Directory;
+use iothub_core::hub::Hub;
+use iothub_core::ids::IdentityId;
+use iothub_core::limits;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::{debug, info};
+
+use crate::devices::Attached;
+use crate::error::AmqpError;
+use crate::grants::Grants;
+use crate::handshake::shake;
+use crate::link::Session;
+use crate::outgoing::{Arrived, Awaited};
+use crate::performative::{Open, Performative, write_frame};
+use crate::socket::{Frame, Socket};
+use crate::value::Value;
+
+pub(crate) const AMQP_FRAME: u8 = 0;
+const OPEN: u64 = 0x10;
+const CLOSE: u64 = 0x18;
+/// How much is gathered before it is written.
+const WRITE_BYTES: usize = 64 * 1024;
+/// How long saying goodbye may take.
+const GOODBYE_TIME: Duration = Duration::from_secs(1);
+/// The smallest frame that a client may ask for.
+const SMALLEST_FRAME: u32 = 512;
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub enum End {
+    /// The client closed it as AMQP wants it.
+    #[error("client closed the connection")]
+    Closed,
+    /// The client's socket closed.
+    #[error("client went away")]
+    PeerClosed,
+    /// The client does not speak AMQP 1.0.
+    #[error("protocol header is {0:02x?}, expected AMQP 0 1.0.0 or AMQP 3 1.0.0")]
+    Protocol([u8; 8]),
+    /// The client was refused.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// The client broke a rule, and was told.
+    #[error("{condition}: {description}")]
+    Violation {
+        /// The condition that it was told.
+        condition: &'static str,
+        /// What was wrong.
+        description: String,
+    },
+    /// The client was silent for too long.
+    #[error("nothing came for {0:?}")]
+    Silent(Duration),
+    /// The client took nothing of what it was sent.
+    #[error("client stalled for {0:?}")]
+    Stalled(Duration),
+    /// The program stops.
+    #[error("shutting down")]
+    Drained,
+    /// The socket failed.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+impl From<AmqpError> for End {
+    fn from(error: AmqpError) -> Self {
+        Self::Violation { condition: error.condition, description: error.description }
+    }
+}
+
+/// Serves one client until the connection ends; `drain` ends it from outside. `shown` are the
+/// certificates whose key the client proved to have.
+pub async fn serve<S>(
+    stream: S,
+    shown: Option<CertificateChain>,
+    directory: &Directory,
+    drain: impl Future<Output = ()>,
+) -> End
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut socket = Socket::new(stream);
+    let mut drain = pin!(drain);
+    let grants = Grants::new(shown);
+    let begun = tokio::select! {
+        begun = timeout(limits::MQTT_CONNECT_TIME, begin(&mut socket, directory, grants)) => {
+            begun.unwrap_or(Err(End::Silent(limits::MQTT_CONNECT_TIME)))
+        }
+        () = drain.as_mut() => Err(End::Drained),
+    };
+    let end = match begun {
+        Ok((conversation, idle)) => run(&mut socket, conversation, idle, drain).await,
+        Err(end) => end,
+    };
+    goodbye(&mut socket.output, &end);
+    // The client may be gone already; what is left to say is a courtesy.
+    let _goodbye = timeout(GOODBYE_TIME, socket.finish()).await;
+    match &end {
+        End::Violation { .. } | End::Refused(_) => info!(why = %end, "closed an AMQP connection"),
+        end => debug!(why = %end, "AMQP connection ended"),
+    }
+    end
+}
+
+/// Everything up to the client's open, which is answered.
+async fn begin<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: &mut Socket<S>,
+    directory: &Directory,
+    mut grants: Grants,
+) -> Result<(Conversation, Option<Duration>), End> {
+    shake(socket, directory.default_hub(), &mut grants).await?;
+    socket.flush().await?;
+    let Some(Performative::Open(open)) = socket.next_frame().await?.performative else {
+        return Err(AmqpError::new("amqp:not-allowed", "first frame is no open").into());
+    };
+    let host = open.hostname.clone().unwrap_or_default();
+    let hub = directory.find(&host).map_err(|why| End::Refused(why.to_string()))?.clone();
+    write_open(&mut socket.output, &hub, &host);
+    let idle = open.idle.map(|idle| Duration::from_millis(idle.into()) / 2);
+    Ok((Conversation::new(hub, host, grants, &open), idle))
+}
+
+fn write_open(out: &mut BytesMut, hub: &Hub, host: &str) {
+    let container = format!("DeviceGateway_{}", hub.random().guid().replace('-', ""));
+    let idle = u32::try_from(limits::AMQP_IDLE_TIME.as_millis()).unwrap_or(u32::MAX);
+    let fields = vec![
+        Value::string(container),
+        Value::string(host),
+        Value::Uint(u32::try_from(limits::AMQP_FRAME_BYTES).unwrap_or(u32::MAX)),
+        Value::Ushort(8191),
+        Value::Uint(idle),
+        Value::Null,
+        Value::Null,
+        Value::Null,
+        Value::Null,
+        Value::symbols(vec![("product", Value::string("iothub-emulator"))]),
+    ];
+    write_frame(out, AMQP_FRAME, 0, (OPEN, fields), &[]);
+}
+
+fn goodbye(out: &mut BytesMut, end: &End) {
+    let error = match end {
+        End::Violation { condition, description } => {
+            AmqpError::new(condition, description.clone()).to_value()
+        }
+        End::Drained => AmqpError::new("amqp:connection:forced", "the emulator stops").to_value(),
+        End::Silent(_) => AmqpError::new(RESOURCE_IDLE, end.to_string()).to_value(),
+        End::Closed => Value::Null,
+        _ => return,
+    };
+    write_frame(out, AMQP_FRAME, 0, (CLOSE, vec![error]), &[]);
+}
+
+const RESOURCE_IDLE: &str = "amqp:resource-limit-exceeded";
+
+async fn run<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: &mut Socket<S>,
+    mut conversation: Conversation,
+    idle: Option<Duration>,
+    mut drain: std::pin::Pin<&mut impl Future<Output = ()>>,
+) -> End {
+    let mut heard = Instant::now();
+    let far = Duration::from_secs(86_400);
+    let mut said = heard;
+    loop {
+        match answer_all(socket, &mut conversation).await {
+            Ok(true) => heard = Instant::now(),
+            Ok(false) => {}
+            Err(end) => return end,
+        }
+        if !socket.output.is_empty() {
+            said = Instant::now();
+        }
+        let written = tokio::select! {
+            biased;
+            written = socket.flush() => written,
+            () = drain.as_mut() => Err(End::Drained),
+        };
+        if let Err(end) = written {
+            return end;
+        }
+        // A client may be silent for twice what it was told, as the specification advises.
+        let silent = heard + limits::AMQP_IDLE_TIME * 2;
+        let keep_alive = said + idle.unwrap_or(far);
+        tokio::select! {
+            read = socket.read() => if let Err(end) = read {
+                return end;
+            },
+            Some(arrived) = conversation.awaited.next(), if !conversation.awaited.is_empty() => {
+                if let Ok(arrived) = arrived {
+                    conversation.arrived(arrived, &mut socket.output).await;
+                }
+            }
+            () = sleep_until(silent) => return End::Silent(limits::AMQP_IDLE_TIME * 2),
+            () = sleep_until(keep_alive) => {
+                socket.output.extend_from_slice(&[0, 0, 0, 8, 2, AMQP_FRAME, 0, 0]);
+            }
+            () = drain.as_mut() => return End::Drained,
+        }
+    }
+}
+
+/// Answers every frame that has come, and says whether there was one.
+async fn answer_all<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: &mut Socket<S>,
+    conversation: &mut Conversation,
+) -> Result<bool, End> {
+    let mut any = false;
+    while let Some(Frame { channel, performative }) = socket.frame()? {
+        any = true;
+        if let Some(performative) = performative {
+            conversation.frame(channel, performative, &mut socket.output).await?;
+        }
+        if socket.output.len() > WRITE_BYTES {
+            socket.flush().await?;
+        }
+    }
+    Ok(any)
+}
+
+/// The state of an open connection.
+pub(crate) struct Conversation {
+    pub(crate) hub: Hub,
+    /// The name by which the client knows the hub.
+    pub(crate) host: String,
+    pub(crate) grants: Grants,
+    /// The largest frame that the client takes.
+    pub(crate) max_frame: usize,
+    pub(crate) sessions: BTreeMap<u16, Session>,
+    pub(crate) devices: HashMap<IdentityId, Attached>,
+    pub(crate) awaited: FuturesUnordered<Abortable<Awaited>>,
+    pub(crate) last_number: u64,
+    /// Ends the wait for the next token to end.
+    expiry: Option<AbortHandle>,
+}
+
+impl Conversation {
+    fn new(hub: Hub, host: String, grants: Grants, open: &Open) -> Self {
+        let max_frame = usize::try_from(open.max_frame.max(SMALLEST_FRAME)).unwrap_or(usize::MAX);
+        let mut conversation = Self {
+            hub,
+            host,
+            grants,
+            max_frame: max_frame.min(limits::AMQP_FRAME_BYTES),
+            sessions: BTreeMap::new(),
+            devices: HashMap::new(),
+            awaited: FuturesUnordered::new(),
+            last_number: 0,
+            expiry: None,
+        };
+        // Who came with SASL PLAIN has put a token already.
+        conversation.await_expiry();
+        conversation
+    }
+
+    /// Awaits something for a link or a device, until it is aborted.
+    pub(crate) fn wait_for(
+        &mut self,
+        future: impl Future<Output = Arrived> + Send + 'static,
+    ) -> AbortHandle {
+        let (handle, registration) = AbortHandle::new_pair();
+        let future: Awaited = Box::pin(future);
+        self.awaited.push(Abortable::new(future, registration));
+        handle
+    }
+
+    /// Wakes when the next token ends.
+    pub(crate) fn await_expiry(&mut self) {
+        if let Some(before) = self.expiry.take() {
+            before.abort();
+        }
+        let Some(end) = self.grants.next_end() else { return };
+        let hub = self.hub.clone();
+        let expiry = async move {
+            hub.clock().sleep_until(end).await;
+            Arrived::Expiry
+        };
+        self.expiry = Some(self.wait_for(expiry));
+    }
+
+    /// What is there already, without waiting.
+    pub(crate) async fn arrived_by_now(&mut self, out: &mut BytesMut) {
+        while let Some(Some(arrived)) = futures_util::FutureExt::now_or_never(self.awaited.next()) {
+            let arrived: Result<Arrived, Aborted> = arrived;
+            if let Ok(arrived) = arrived {
+                self.arrived(arrived, out).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The AMQP 1.0 edge: devices, back ends, and readers of the Event Hubs-compatible endpoint.
+//!
+//! * [`serve`] runs one connection. `handshake.rs` reads protocol headers and SASL, `connection.rs`
+//!   is the one task, `session.rs` decides on frames, `requests.rs` on messages that clients send,
+//!   `outgoing.rs` makes those that they get.
+//! * `value.rs`, `performative.rs` and `message.rs` are the three layers of the wire format. It is
+//!   ours: docs/adr/0003 says why.
+//! * `node.rs`: what addresses lead to. `grants.rs`: what a connection has proved. `link.rs`: state
+//!   of sessions and links. `selector.rs`: where a reader begins. `error.rs`: conditions.
+
+mod connection;
+mod devices;
+mod error;
+mod grants;
+mod handshake;
+mod link;
+mod message;
+mod node;
+mod outgoing;
+mod performative;
+mod requests;
+mod selector;
+mod session;
+mod socket;
+mod value;
+
+pub use connection::{End, serve};
+
+/// What a fuzzer calls: reads a frame's body and, if it is a transfer, the message in it.
+#[doc(hidden)]
+pub fn fuzz_frame(body: &[u8]) {
+    let body = bytes::Bytes::copy_from_slice(body);
+    if let Ok(Some(performative::Performative::Transfer(transfer))) =
+        performative::Performative::read(body)
+    {
+        drop(message::AmqpMessage::read(transfer.payload).map(|message| message.to_message()));
+    }
+}

@@ -1,0 +1,360 @@
+//! What clients send: tokens, questions about event hubs, events, cloud-to-device messages, twin
+//! requests, and answers to direct methods.
+
+use bytes::{Bytes, BytesMut};
+use iothub_core::devicebound::Outgoing as OutgoingMessage;
+use iothub_core::error::HubError;
+use iothub_core::event::Message;
+use iothub_core::ids::IdentityId;
+use iothub_core::limits;
+use iothub_core::method::CallId;
+use iothub_core::session::{Assurance, Channel};
+use iothub_core::throttle::Operation;
+use iothub_core::time::Timestamp;
+use iothub_wire::api_version::ApiVersion;
+use iothub_wire::json;
+use iothub_wire::json::twin::Layout;
+
+use crate::connection::Conversation;
+use crate::error::{AmqpError, NOT_ALLOWED};
+use crate::link::Partial;
+use crate::message::{AmqpMessage, BATCH_FORMAT, field, timestamp};
+use crate::node::{DeviceNode, Node, named_identity};
+use crate::outgoing::{last_offset, long};
+use crate::value::Value;
+
+/// The api-version of clients that do not say one on their twin links.
+const DEFAULT_VERSION: &str = "2021-04-12";
+
+impl Conversation {
+    /// Carries out what a message asks for; an error is the message's outcome.
+    pub(crate) async fn received(
+        &mut self,
+        channel: u16,
+        handle: u32,
+        complete: &Partial,
+        out: &mut BytesMut,
+    ) -> Result<(), AmqpError> {
+        let payload = Bytes::copy_from_slice(&complete.payload);
+        let message = read(payload)?;
+        let Some(link) = self.link(channel, handle) else { return Ok(()) };
+        let (node, pair) = (link.node.clone(), link.pair.clone());
+        let version = link.api_version.clone();
+        match node {
+            Node::Cbs => self.put_token(channel, &message, out).await,
+            Node::Management => self.manage(channel, &message, out).await,
+            Node::Devicebound => return self.send_devicebound(channel, handle, &message).await,
+            Node::Device(id, DeviceNode::Events) => {
+                return self.send_events(&id, complete.format, &message).await;
+            }
+            Node::Device(id, DeviceNode::Twin) => {
+                self.twin(&id, pair.as_deref(), version.as_deref(), &message, out).await;
+            }
+            Node::Device(id, DeviceNode::Methods) => self.answer_method(&id, &message),
+            _ => return Err(AmqpError::new(NOT_ALLOWED, "nothing can be sent to this address")),
+        }
+        Ok(())
+    }
+
+    async fn put_token(&mut self, channel: u16, message: &AmqpMessage, out: &mut BytesMut) {
+        let text = |name: &str| message.application(name).and_then(Value::as_str);
+        let operation = text("operation").unwrap_or_default();
+        let token = message.value.as_ref().and_then(Value::to_text);
+        let token = token.unwrap_or_else(|| String::from_utf8_lossy(&message.body()).into_owned());
+        let put = match (operation, text("name")) {
+            ("put-token", Some(audience)) => {
+                let audience = audience.to_owned();
+                let hub = self.hub.clone();
+                self.grants.put(&hub, &audience, &token).await
+            }
+            ("put-token", None) => {
+                Err(HubError::ArgumentNull("request has no property \"name\"".to_owned()))
+            }
+            (other, _) => Err(HubError::ArgumentInvalid(format!(
+                "operation is {other:?}, expected \"put-token\""
+            ))),
+        };
+        let (status, description) = match &put {
+            Ok(()) => (200, "OK".to_owned()),
+            Err(error) => {
+                tracing::info!(why = %error, "refused a token");
+                token_status(error, &self.host)
+            }
+        };
+        self.await_expiry();
+        let properties = vec![
+            ("status-code", Value::Int(status)),
+            ("status-description", Value::string(description)),
+        ];
+        self.answer(channel, &Node::Cbs, message, properties, None, out);
+    }
+
+    /// Answers a request over the link on which the client waits for replies.
+    fn answer(
+        &mut self,
+        channel: u16,
+        node: &Node,
+        request: &AmqpMessage,
+        properties: Vec<(&str, Value)>,
+        value: Option<Value>,
+        out: &mut BytesMut,
+    ) {
+        let pairs = properties.into_iter().map(|(name, value)| (Value::string(name), value));
+        let mut reply = AmqpMessage {
+            application: Some(Value::Map(pairs.collect())),
+            value: Some(value.unwrap_or(Value::Null)),
+            ..AmqpMessage::default()
+        };
+        reply.set_property(field::CORRELATION_ID, request.property(field::MESSAGE_ID).clone());
+        let reply_to = request.property(field::REPLY_TO).as_str();
+        let Some(session) = self.sessions.get(&channel) else { return };
+        let links = session.links.iter().filter(|(_, link)| link.receives && link.node == *node);
+        let mut named = links
+            .clone()
+            .filter(|(_, link)| reply_to.is_some() && link.reply_to.as_deref() == reply_to);
+        let Some(handle) =
+            named.next().or_else(|| links.clone().next_back()).map(|(handle, _)| *handle)
+        else {
+            tracing::debug!(?node, "a request has no link for its answer");
+            return;
+        };
+        self.reply(channel, handle, reply.write(), out);
+    }
+
+    async fn manage(&mut self, channel: u16, message: &AmqpMessage, out: &mut BytesMut) {
+        let (status, description, value) = match self.managed(message).await {
+            Ok(map) => (200, "OK".to_owned(), Some(map)),
+            Err((status, why)) => (status, why, None),
+        };
+        let mut properties = vec![
+            ("status-code", Value::Int(status)),
+            ("statusCode", Value::Int(status)),
+            ("status-description", Value::string(description)),
+        ];
+        match status {
+            404 => properties.push(("error-condition", Value::symbol("amqp:not-found"))),
+            401 => properties.push(("error-condition", Value::symbol("amqp:unauthorized-access"))),
+            _ => {}
+        }
+        self.answer(channel, &Node::Management, message, properties, value, out);
+    }
+
+    async fn managed(&mut self, message: &AmqpMessage) -> Result<Value, (i32, String)> {
+        let text =
+            |name: &str| message.application(name).and_then(Value::to_text).unwrap_or_default();
+        let (name, kind) = (text("name"), text("type"));
+        if text("operation") != "READ" {
+            return Err((400, format!("operation is {:?}, expected \"READ\"", text("operation"))));
+        }
+        let hub = self
+            .hub
+            .event_hub(&name)
+            .ok_or_else(|| (404, format!("there is no event hub {name:?}")))?;
+        self.grants.reader(&self.hub, &hub.name).map_err(|why| (401, why.to_string()))?;
+        let mut map =
+            vec![("name", Value::string(hub.name.clone())), ("type", Value::string(kind.clone()))];
+        match kind.as_str() {
+            "com.microsoft:eventhub" => {
+                let count = hub.log.partitions();
+                let ids = (0..count).map(|id| Value::string(id.to_string())).collect();
+                map.push(("created_at", timestamp(hub.created)));
+                map.push(("partition_count", Value::Int(i32::try_from(count).unwrap_or(i32::MAX))));
+                map.push(("partition_ids", Value::Array(ids)));
+            }
+            "com.microsoft:partition" => {
+                let id = text("partition");
+                let missing = || (404, format!("there is no partition {id:?}"));
+                let number: usize = id.parse().map_err(|_| missing())?;
+                let state = hub.log.state(number).await.map_err(|_| missing())?;
+                let last = i64::try_from(state.next).unwrap_or(i64::MAX) - 1;
+                map.push(("partition", Value::string(id.clone())));
+                map.push(("begin_sequence_number", long(state.first)));
+                map.push(("last_enqueued_sequence_number", Value::Long(last)));
+                map.push(("last_enqueued_offset", Value::string(last_offset(&state))));
+                let at = state.last_enqueued.max(Timestamp::from_unix_seconds(0));
+                map.push(("last_enqueued_time_utc", timestamp(at)));
+                map.push(("is_partition_empty", Value::Bool(state.first == state.next)));
+            }
+            other => {
+                return Err((
+                    400,
+                    format!(
+                        "type is {other:?}, expected com.microsoft:eventhub or com.microsoft:partition"
+                    ),
+                ));
+            }
+        }
+        let pairs = map.into_iter().map(|(key, value)| (Value::string(key), value));
+        Ok(Value::Map(pairs.collect()))
+    }
+
+    async fn send_devicebound(
+        &mut self,
+        channel: u16,
+        handle: u32,
+        message: &AmqpMessage,
+    ) -> Result<(), AmqpError> {
+        let principal = self.link(channel, handle).and_then(|link| link.service.clone());
+        let Some(principal) = principal else { return Ok(()) };
+        let to = message.property(field::TO).as_str().unwrap_or_default();
+        let Some(id) = named_identity(to) else {
+            let why = format!("Properties.To is {to:?}; it must contain the device identifier");
+            return Err(AmqpError::new(NOT_ALLOWED, why));
+        };
+        if id.module.is_some() {
+            let why =
+                HubError::FeatureNotSupported("cloud-to-device messages to modules".to_owned());
+            return Err(self.error(&why));
+        }
+        let session = self.hub.service(principal);
+        let expiry = message.time(field::EXPIRY);
+        let sent = async {
+            let outgoing = OutgoingMessage::new(message.to_message(), expiry)?;
+            session.send_devicebound(&id.device, outgoing).await
+        };
+        sent.await.map_err(|why| self.error(&why))
+    }
+
+    async fn send_events(
+        &mut self,
+        id: &IdentityId,
+        format: u32,
+        message: &AmqpMessage,
+    ) -> Result<(), AmqpError> {
+        if format != BATCH_FORMAT {
+            return self.send_event(id, message.to_message()).await;
+        }
+        let mut batch = Vec::with_capacity(message.data.len());
+        for data in &message.data {
+            batch.push(read(data.clone())?.to_message());
+        }
+        let bytes = batch.iter().map(Message::size).sum();
+        if bytes > limits::EVENT_BYTES {
+            let why = HubError::MessageTooLarge { bytes, max: limits::EVENT_BYTES };
+            return Err(self.error(&why));
+        }
+        for event in batch {
+            self.send_event(id, event).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_event(&mut self, id: &IdentityId, event: Message) -> Result<(), AmqpError> {
+        let Some(device) = self.devices.get(id) else { return Ok(()) };
+        let sent = async {
+            self.hub.admit(Operation::SendEvent(event.size())).await?;
+            device.session.send_event(event).await
+        };
+        sent.await.map_err(|why| self.error(&why))
+    }
+
+    async fn twin(
+        &mut self,
+        id: &IdentityId,
+        pair: Option<&str>,
+        version: Option<&str>,
+        message: &AmqpMessage,
+        out: &mut BytesMut,
+    ) {
+        let answered = self.twin_answer(id, version, message).await;
+        let (status, version, body) = answered.unwrap_or_else(|error| {
+            let now = self.hub.now();
+            let tracking_id = json::error::tracking_id(self.hub.random().bytes(), now);
+            let status = i32::try_from(error.code().number / 1000).unwrap_or(500);
+            (status, None, json::error::flat(&error, &tracking_id, now))
+        });
+        let mut annotations = vec![("status", Value::Int(status))];
+        annotations.extend(version.map(|version| ("version", long(version))));
+        let resource = message.annotation("resource").filter(|resource| **resource != Value::Null);
+        annotations.extend(resource.map(|resource| ("resource", resource.clone())));
+        let mut reply = AmqpMessage {
+            annotations: Some(Value::symbols(annotations)),
+            data: vec![body.into()],
+            ..AmqpMessage::default()
+        };
+        reply.set_property(field::CORRELATION_ID, message.property(field::CORRELATION_ID).clone());
+        if let Some((channel, handle)) = self.link_of(id, DeviceNode::Twin, pair) {
+            self.reply(channel, handle, reply.write(), out);
+        }
+    }
+
+    async fn twin_answer(
+        &mut self,
+        id: &IdentityId,
+        version: Option<&str>,
+        message: &AmqpMessage,
+    ) -> Result<(i32, Option<u64>, String), HubError> {
+        let Some(device) = self.devices.get(id) else {
+            return Err(HubError::not_found(id));
+        };
+        let text =
+            |name: &str| message.annotation(name).and_then(Value::to_text).unwrap_or_default();
+        let (operation, resource) = (text("operation"), text("resource"));
+        match (operation.as_str(), resource.as_str()) {
+            ("GET", _) => {
+                self.hub.admit(Operation::ReadTwin).await?;
+                let twin = device.session.twin().await?;
+                Ok((200, None, json::twin::device_document(&twin, Layout::Compact)))
+            }
+            ("PATCH", "/properties/reported") => {
+                let version =
+                    ApiVersion::parse(version.unwrap_or(DEFAULT_VERSION)).ok_or_else(|| {
+                        HubError::InvalidProtocolVersion(version.unwrap_or_default().to_owned())
+                    })?;
+                let patch = json::parse_object(&message.body())?;
+                self.hub.admit(Operation::UpdateTwin).await?;
+                let expected = message.annotation("version").and_then(Value::as_i64);
+                let expected = expected.and_then(|version| u64::try_from(version).ok());
+                let dialect = version.twin_dialect();
+                let version = device.session.patch_reported(&patch, expected, dialect).await?;
+                Ok((204, Some(version), String::new()))
+            }
+            ("PUT", "/notifications/twin/properties/desired") => {
+                device.session.subscribe(Channel::DesiredProperties, Assurance::AtMostOnce);
+                Ok((200, None, String::new()))
+            }
+            ("DELETE", "/notifications/twin/properties/desired") => {
+                device.session.unsubscribe(Channel::DesiredProperties);
+                Ok((200, None, String::new()))
+            }
+            _ => Err(HubError::ArgumentInvalid(format!(
+                "operation is {operation:?} on {resource:?}, expected GET, PATCH of \
+                 /properties/reported, or PUT or DELETE of /notifications/twin/properties/desired"
+            ))),
+        }
+    }
+
+    /// An id that the hub did not give is nobody's, as one that came too late.
+    fn answer_method(&self, id: &IdentityId, message: &AmqpMessage) {
+        let Some(device) = self.devices.get(id) else { return };
+        device.session.heard();
+        let number = match message.property(field::CORRELATION_ID) {
+            Value::Uuid(bytes) => Some(u128::from_be_bytes(*bytes)),
+            other => other
+                .as_str()
+                .and_then(|text| u128::from_str_radix(&text.replace('-', ""), 16).ok()),
+        };
+        let call = number.and_then(|number| CallId::parse(&number.to_string()));
+        let status = message.application("IoThub-status").and_then(Value::as_i64);
+        let status = status.and_then(|status| i32::try_from(status).ok());
+        if let (Some(call), Some(status)) = (call, status) {
+            device.session.answer_method(call, status, message.body());
+        }
+    }
+}
+
+fn read(payload: Bytes) -> Result<AmqpMessage, AmqpError> {
+    AmqpMessage::read(payload).map_err(|why| AmqpError::new("amqp:decode-error", why.to_string()))
+}
+
+/// What `$cbs` says of a token that is refused.
+fn token_status(error: &HubError, host: &str) -> (i32, String) {
+    use iothub_core::auth::Refusal;
+    match error {
+        HubError::Unauthorized(Refusal::UnknownIdentity(id)) => {
+            (404, format!("Device {id} at IotHub {host} not registered."))
+        }
+        HubError::Unauthorized(why) => (401, why.to_string()),
+        other => (i32::try_from(other.code().number / 1000).unwrap_or(500), other.to_string()),
+    }
+}
