@@ -1,7 +1,7 @@
 //! Microsoft's own SDKs, unmodified, against the emulator as a program: one script per subject.
 //!
 //! Each test starts an emulator of its own on an address of its own with the ports that SDKs
-//! hard-code (443 and 8883), and gives the script nothing but the variables that
+//! hard-code (443, 5671 and 8883), and gives the script nothing but the variables that
 //! `iothub-emulator env` prints.
 
 use iothub_tests::sdk::Language::{Node, Python};
@@ -69,7 +69,7 @@ fn node_jobs() {
 
 #[test]
 fn python_websocket() {
-    run(Python, "websocket.py");
+    run(Python, "mqtt_websocket.py");
 }
 
 #[test]
@@ -150,4 +150,29 @@ fn node_websocket() {
 #[test]
 fn node_x509() {
     run(Node, "x509.js");
+}
+
+#[test]
+fn python_events() {
+    run(Python, "events.py");
+}
+
+#[test]
+fn python_service_messaging() {
+    run(Python, "service_messaging.py");
+}
+
+#[test]
+fn node_events() {
+    run(Node, "events.js");
+}
+
+#[test]
+fn node_service_messaging() {
+    run(Node, "service_messaging.js");
+}
+
+#[test]
+fn node_amqp_device() {
+    run(Node, "amqp_device.js");
 }

@@ -129,7 +129,9 @@ impl Conversation {
         let mut properties = vec![
             ("status-code", Value::Int(status)),
             ("statusCode", Value::Int(status)),
-            ("status-description", Value::string(description)),
+            ("status-description", Value::string(description.clone())),
+            // Where Python's client looks for it.
+            ("statusDescription", Value::string(description)),
         ];
         match status {
             404 => properties.push(("error-condition", Value::symbol("amqp:not-found"))),

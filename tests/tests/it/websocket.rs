@@ -60,10 +60,10 @@ fn the_answer_names_the_subprotocol_as_it_came_and_no_extension() {
 }
 
 #[test]
-fn what_is_no_mqtt_is_refused() {
+fn what_is_neither_mqtt_nor_amqp_is_refused() {
     let hub = Hub::start();
     let table = [
-        ("Sec-WebSocket-Protocol: AMQPWSB10", "501"),
+        ("Sec-WebSocket-Protocol: AMQPWSB100", "400"),
         ("Sec-WebSocket-Protocol: chat", "400"),
         ("X: no subprotocol", "400"),
     ];

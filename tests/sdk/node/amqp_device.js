@@ -1,0 +1,127 @@
+// Devices over AMQP and AMQP over WebSockets, as azure-iot-device-amqp is one.
+'use strict';
+
+const { Client, Message } = require('azure-iot-device');
+const { Amqp, AmqpWs } = require('azure-iot-device-amqp');
+const { Client: ServiceClient } = require('azure-iothub');
+const { Message: Outgoing, NoRetry } = require('azure-iot-common');
+const { EventHubConsumerClient, earliestEventPosition } = require('@azure/event-hubs');
+const { Arrivals, Device, assert, body, eventually, main, registry, report, test } = require('./harness');
+
+async function connect(device, transport, sharedAccessKey) {
+  const client = Client.fromConnectionString(device.connectionString(sharedAccessKey), transport);
+  client.setRetryPolicy(new NoRetry());
+  await client.open();
+  return client;
+}
+
+async function service() {
+  const client = ServiceClient.fromConnectionString(process.env.IOTHUB_CONNECTION_STRING);
+  await client.open();
+  return client;
+}
+
+async function waiting(device) {
+  return (await body(registry().get(device.id))).cloudToDeviceMessageCount;
+}
+
+for (const [name, transport] of [['amqp', Amqp], ['amqp_ws', AmqpWs]]) {
+  test(`${name}_telemetry_arrives_with_its_properties`, async () => {
+    const device = await Device.create();
+    const client = await connect(device, transport);
+    const message = new Message('{"n":1}');
+    message.messageId = 'm1';
+    message.correlationId = 'c1';
+    message.contentType = 'application/json';
+    message.contentEncoding = 'utf-8';
+    message.properties.add('color', 'dark red & more');
+    await client.sendEvent(message);
+    const events = new Arrivals();
+    const reader = new EventHubConsumerClient('$Default', process.env.EVENTHUB_CONNECTION_STRING);
+    const subscription = reader.subscribe(
+      {
+        processEvents: async (batch) => batch.forEach((event) => events.put(event)),
+        processError: async () => {},
+      },
+      { startPosition: earliestEventPosition },
+    );
+    let event = await events.take('the event');
+    while (event.systemProperties['iothub-connection-device-id'] !== device.id) {
+      event = await events.take('the event');
+    }
+    assert.deepEqual(event.body, { n: 1 });
+    assert.deepEqual(event.properties, { color: 'dark red & more' });
+    assert.equal(event.systemProperties.messageId, 'm1');
+    assert.equal(event.systemProperties.correlationId, 'c1');
+    assert.equal(event.systemProperties.contentType, 'application/json');
+    await subscription.close();
+    await reader.close();
+    await client.close();
+  });
+
+  test(`${name}_twin_is_read_reported_and_desired`, async () => {
+    const device = await Device.create();
+    const client = await connect(device, transport);
+    const twin = await client.getTwin();
+    await report(twin, { configId: 3, sendFrequency: '5m' });
+    assert.equal((await device.twin()).properties.reported.configId, 3);
+    const changes = new Arrivals();
+    twin.on('properties.desired', (change) => changes.put(change));
+    assert.equal((await changes.take('what is there already')).$version, 1);
+    // the subscription is on its way when the handler is registered
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    await device.desire({ configId: 4 });
+    const change = await changes.take('the change');
+    assert.deepEqual([change.configId, change.$version], [4, 2]);
+    await client.close();
+  });
+
+  test(`${name}_methods_are_answered`, async () => {
+    const device = await Device.create();
+    const client = await connect(device, transport);
+    client.onDeviceMethod('reboot', (request, response) => {
+      response.send(200, { in: request.payload.seconds });
+    });
+    const back = await service();
+    const call = { methodName: 'reboot', payload: { seconds: 3 }, connectTimeoutInSeconds: 10 };
+    const { result } = await back.invokeDeviceMethod(device.id, call);
+    assert.deepEqual(result, { status: 200, payload: { in: 3 } });
+    await back.close();
+    await client.close();
+  });
+
+  test(`${name}_messages_are_completed_abandoned_and_rejected`, async () => {
+    const device = await Device.create();
+    const back = await service();
+    for (const text of ['complete', 'abandon', 'reject']) {
+      const message = new Outgoing(text);
+      message.messageId = text;
+      message.properties.add('p', text);
+      await back.send(device.id, message);
+    }
+    const client = await connect(device, transport);
+    const seen = [];
+    client.on('message', (message) => {
+      const text = message.getData().toString();
+      assert.equal(message.properties.getValue('p'), text);
+      const again = seen.includes(text);
+      seen.push(text);
+      if (text === 'abandon' && !again) client.abandon(message, () => {});
+      else if (text === 'reject') client.reject(message, () => {});
+      else client.complete(message, () => {});
+    });
+    await eventually(async () => (await waiting(device)) === 0, 'all to be settled');
+    assert.deepEqual([...seen].sort(), ['abandon', 'abandon', 'complete', 'reject']);
+    await client.close();
+    await back.close();
+  });
+
+  test(`${name}_a_wrong_key_is_refused`, async () => {
+    const device = await Device.create();
+    await assert.rejects(connect(device, transport, Buffer.alloc(32, 9).toString('base64')), {
+      name: 'UnauthorizedError',
+    });
+  });
+}
+
+main();
