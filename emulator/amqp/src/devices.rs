@@ -85,7 +85,7 @@ impl Conversation {
         let Some(device) = self.devices.get(id).filter(|_| receives) else { return };
         match node {
             DeviceNode::Methods => {
-                device.session.subscribe(Channel::Methods, Assurance::AtMostOnce)
+                device.session.subscribe(Channel::Methods, Assurance::AtMostOnce);
             }
             DeviceNode::Twin => {
                 let version = attach.property("com.microsoft:api-version").and_then(Value::to_text);

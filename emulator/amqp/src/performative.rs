@@ -98,8 +98,6 @@ pub(crate) enum InvalidFrame {
 /// Delivery states.
 pub(crate) const ACCEPTED: u64 = 0x24;
 pub(crate) const REJECTED: u64 = 0x25;
-pub(crate) const RELEASED: u64 = 0x26;
-pub(crate) const MODIFIED: u64 = 0x27;
 
 /// The number of a described value, for descriptors that are numbers.
 pub(crate) fn descriptor(value: &Value) -> Option<u64> {

@@ -324,7 +324,7 @@ impl Value {
             Self::Symbol(text) => variable(out, 0xa3, text.as_bytes()),
             Self::List(values) => {
                 compound(out, 0xd0, values.len(), |out| {
-                    values.iter().for_each(|one| one.write(out))
+                    values.iter().for_each(|one| one.write(out));
                 });
             }
             Self::Map(pairs) => compound(out, 0xd1, pairs.len() * 2, |out| {
@@ -334,7 +334,7 @@ impl Value {
                 }
             }),
             Self::Array(values) => {
-                compound(out, 0xf0, values.len(), |out| write_elements(values, out))
+                compound(out, 0xf0, values.len(), |out| write_elements(values, out));
             }
             Self::Described(described) => {
                 out.put_u8(0);

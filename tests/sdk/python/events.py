@@ -163,8 +163,16 @@ def a_reader_of_the_latest_sees_only_what_comes():
 def events_come_over_websockets():
     device = Device()
     send(device, 7)
+    partition, event = the_event_of(device)
     client = consumer(transport_type=TransportType.AmqpOverWebsocket)
-    reading = Reading("-1", device.id, client)
+    # from where it is, since this client takes its time for each event
+    reading = Reading(
+        {partition: event.sequence_number},
+        device.id,
+        client,
+        partition_id=partition,
+        starting_position_inclusive={partition: True},
+    )
     equal(reading.take(1)[0][1].body_as_json(), 7, "body")
     reading.close()
 
@@ -202,7 +210,7 @@ def events_come_with_asyncio_and_checkpoints():
 def a_higher_owner_level_displaces_a_reader():
     device = Device()
     send(device, 1)
-    partition = partition_of(device)
+    partition, _ = the_event_of(device)
     low = Reading("-1", device.id, owner_level=1, partition_id=partition)
     low.take(1)
     high = Reading("-1", device.id, owner_level=2, partition_id=partition)
@@ -213,11 +221,11 @@ def a_higher_owner_level_displaces_a_reader():
     high.close()
 
 
-def partition_of(device):
+def the_event_of(device):
     reading = Reading("-1", device.id)
-    partition, _ = reading.take(1)[0]
+    found = reading.take(1)[0]
     reading.close()
-    return partition
+    return found
 
 
 @case
