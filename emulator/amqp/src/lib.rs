@@ -5,7 +5,7 @@
 //!   clients send, `deliver.rs` on when those go out that clients get,
 //!   `outgoing.rs` makes those that they get.
 //! * `value.rs`, `performative.rs` and `message.rs` are the three layers of the wire format. It is
-//!   ours: docs/adr/0003 says why.
+//!   ours: docs/adr/0002 says why.
 //! * `node.rs`: what addresses lead to. `grants.rs`: what a connection has proved. `link.rs`: state
 //!   of sessions and links. `selector.rs`: where a reader begins. `error.rs`: conditions.
 

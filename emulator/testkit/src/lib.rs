@@ -114,6 +114,16 @@ impl Emulator {
         self.0.addresses().mqtt
     }
 
+    /// Where AMQP over TLS is served.
+    pub fn amqps_addr(&self) -> SocketAddr {
+        self.0.addresses().amqps
+    }
+
+    /// Where AMQP without TLS is served.
+    pub fn amqp_addr(&self) -> Option<SocketAddr> {
+        self.0.addresses().amqp
+    }
+
     /// Where HTTPS is served.
     pub fn https_addr(&self) -> SocketAddr {
         self.0.addresses().https

@@ -12,6 +12,7 @@
 )]
 
 mod admin;
+mod amqp;
 mod auth;
 mod bulk;
 mod configurations;

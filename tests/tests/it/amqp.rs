@@ -1,0 +1,306 @@
+//! AMQP by bytes written by hand: what no SDK would send.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use iothub_tests::{FAR_FUTURE, Hub};
+
+const AMQP: [u8; 8] = *b"AMQP\x00\x01\x00\x00";
+const SASL: [u8; 8] = *b"AMQP\x03\x01\x00\x00";
+/// What the service documents for open.
+const MAX_FRAME: usize = 65_536;
+
+const NULL: &[u8] = &[0x40];
+const TRUE: &[u8] = &[0x41];
+const FALSE: &[u8] = &[0x42];
+
+fn text(text: &str) -> Vec<u8> {
+    [&[0xb1][..], &length(text.len()), text.as_bytes()].concat()
+}
+
+fn uint(number: u32) -> Vec<u8> {
+    [&[0x70][..], &number.to_be_bytes()].concat()
+}
+
+fn length(length: usize) -> [u8; 4] {
+    u32::try_from(length).unwrap().to_be_bytes()
+}
+
+fn described(descriptor: u8, value: &[u8]) -> Vec<u8> {
+    [&[0, 0x53, descriptor], value].concat()
+}
+
+fn list(fields: &[&[u8]]) -> Vec<u8> {
+    let content = fields.concat();
+    [&[0xd0][..], &length(content.len() + 4), &length(fields.len()), &content].concat()
+}
+
+fn map(pairs: &[(&str, &str)]) -> Vec<u8> {
+    let content: Vec<u8> =
+        pairs.iter().flat_map(|(key, value)| [text(key), text(value)].concat()).collect();
+    [&[0xd1][..], &length(content.len() + 4), &length(pairs.len() * 2), &content].concat()
+}
+
+fn frame(kind: u8, body: &[u8]) -> Vec<u8> {
+    [&length(body.len() + 8)[..], &[2, kind, 0, 0], body].concat()
+}
+
+fn performative(descriptor: u8, fields: &[&[u8]]) -> Vec<u8> {
+    frame(0, &described(descriptor, &list(fields)))
+}
+
+fn attach(handle: u32, receives: bool, address: &str) -> Vec<u8> {
+    let name = text(&format!("link-{handle}"));
+    let (source, target) =
+        (described(0x28, &list(&[&text(address)])), described(0x29, &list(&[&text(address)])));
+    let role = if receives { TRUE } else { FALSE };
+    performative(0x12, &[&name, &uint(handle), role, NULL, NULL, &source, &target])
+}
+
+fn flow(handle: u32, credit: u32) -> Vec<u8> {
+    let window = uint(1000);
+    performative(
+        0x13,
+        &[&uint(1), &window, &uint(0), &window, &uint(handle), &uint(0), &uint(credit)],
+    )
+}
+
+fn transfer(handle: u32, delivery: u32, message: &[u8]) -> Vec<u8> {
+    let fields = list(&[&uint(handle), &uint(delivery), &[0xa0, 1, 1], NULL, FALSE, FALSE]);
+    frame(0, &[described(0x14, &fields), message.to_vec()].concat())
+}
+
+fn put_token(name: &str, token: &str) -> Vec<u8> {
+    let properties = map(&[("operation", "put-token"), ("name", name)]);
+    [described(0x74, &properties), described(0x77, &text(token))].concat()
+}
+
+struct Client(TcpStream);
+
+/// What a frame was: its performative's number, and all of it as text where it is text.
+struct Answer {
+    number: u8,
+    text: String,
+}
+
+impl Client {
+    fn connect(hub: &Hub) -> Self {
+        let stream = TcpStream::connect(hub.emulator.amqp_addr().unwrap()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        Self(stream)
+    }
+
+    /// Without SASL, up to a session on channel 0.
+    fn open(hub: &Hub) -> Self {
+        let mut client = Self::connect(hub);
+        client.send(&AMQP);
+        assert_eq!(client.take(8), AMQP);
+        client.send(&performative(0x10, &[&text("me"), &text(hub.host())]));
+        client.send(&performative(0x11, &[NULL, &uint(0), &uint(1000), &uint(1000)]));
+        client.expect(0x10);
+        client.expect(0x11);
+        client
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).unwrap();
+    }
+
+    fn take(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.0.read_exact(&mut bytes).unwrap();
+        bytes
+    }
+
+    fn answer(&mut self) -> Answer {
+        let size = u32::from_be_bytes(self.take(4).try_into().unwrap());
+        let size = usize::try_from(size).unwrap();
+        assert!((8..=MAX_FRAME).contains(&size), "frame of {size} bytes");
+        let frame = self.take(size - 4);
+        Answer { number: frame[6], text: String::from_utf8_lossy(&frame).into_owned() }
+    }
+
+    fn expect(&mut self, number: u8) -> Answer {
+        let answer = self.answer();
+        assert_eq!(answer.number, number, "{}", answer.text);
+        answer
+    }
+
+    /// The next answer of this kind, whatever comes before it.
+    fn await_answer(&mut self, number: u8) -> Answer {
+        loop {
+            let answer = self.answer();
+            if answer.number == number {
+                return answer;
+            }
+        }
+    }
+
+    fn expect_end(&mut self) {
+        let mut rest = Vec::new();
+        // A reset is an end too: the hub need not read what it has refused.
+        let _reset = self.0.read_to_end(&mut rest);
+        assert_eq!(rest, [0; 0]);
+    }
+}
+
+fn still_serves(hub: &Hub) {
+    hub.rest.get("/statistics/devices").expect(200);
+}
+
+#[test]
+fn another_protocol_is_told_which_one_is_spoken() {
+    let hub = Hub::start();
+    for header in [*b"AMQP\x02\x01\x00\x00", *b"AMQP\x00\x00\x09\x01", *b"GET / HT"] {
+        let mut client = Client::connect(&hub);
+        client.send(&header);
+        assert_eq!(client.take(8), AMQP);
+        client.expect_end();
+    }
+    still_serves(&hub);
+}
+
+#[test]
+fn a_frame_that_breaks_the_rules_closes_the_connection_with_the_reason() {
+    let hub = Hub::start();
+    let deep = [&[0; 1000][..], &[0x40]].concat();
+    let nulls = [&[0, 0x53, 0x12, 0xf0, 0, 0, 0, 5][..], &[0xff, 0xff, 0xff, 0xff, 0x40]].concat();
+    let table: [(&str, Vec<u8>, &str); 7] = [
+        ("a body of 4 GB", vec![0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0], "framing-error"),
+        ("a body before its frame", vec![0, 0, 0, 8, 1, 0, 0, 0], "framing-error"),
+        ("a truncated attach", frame(0, &described(0x12, &[0xc0, 200, 5])), "decode-error"),
+        ("values inside values", frame(0, &deep), "decode-error"),
+        ("4 billion nulls", frame(0, &nulls), "decode-error"),
+        ("an unknown performative", performative(0x1f, &[]), "decode-error"),
+        ("a second open", performative(0x10, &[&text("me")]), "not-allowed"),
+    ];
+    let mut bystander = Client::open(&hub);
+    for (what, bytes, condition) in table {
+        let mut client = Client::open(&hub);
+        client.send(&bytes);
+        let close = client.expect(0x18);
+        assert!(close.text.contains(condition), "{what}: {}", close.text);
+        client.expect_end();
+    }
+    bystander.send(&attach(0, true, "$cbs"));
+    bystander.expect(0x12);
+    still_serves(&hub);
+}
+
+#[test]
+fn links_are_refused_with_the_documented_condition() {
+    let hub = Hub::start();
+    hub.device("d1");
+    let table = [
+        ("/nowhere/at/all", true, "amqp:not-found"),
+        ("/devices/d1/messages/devicebound", true, "amqp:unauthorized-access"),
+        ("/devices/nobody/messages/events", false, "amqp:unauthorized-access"),
+        ("/messages/devicebound", false, "amqp:unauthorized-access"),
+        ("/messages/devicebound", true, "amqp:not-allowed"),
+        ("/messages/servicebound/feedback", true, "amqp:unauthorized-access"),
+        ("emulator/ConsumerGroups/$Default/Partitions/0", true, "amqp:unauthorized-access"),
+        ("other/ConsumerGroups/$Default/Partitions/0", true, "amqp:not-found"),
+        ("emulator", false, "amqp:not-allowed"),
+        ("/messages/events/*", true, "amqp:link:redirect"),
+    ];
+    let mut client = Client::open(&hub);
+    for (address, receives, condition) in table {
+        client.send(&attach(0, receives, address));
+        client.expect(0x12);
+        let detach = client.expect(0x16);
+        assert!(detach.text.contains(condition), "{address}: {}", detach.text);
+    }
+    client.send(&attach(0, true, "/nowhere/at/all"));
+    client.expect(0x12);
+    assert!(client.expect(0x16).text.contains("404006"));
+}
+
+#[test]
+fn sasl_plain_takes_the_token_of_a_policy_and_nothing_else() {
+    let hub = Hub::start();
+    let token = hub.owner.token(FAR_FUTURE);
+    let table = [
+        (format!("\0iothubowner@sas.root.{}\0{token}", hub.host()), 0),
+        (format!("\0iothubowner@sas.root.{}\0SharedAccessSignature sr=x", hub.host()), 1),
+        ("\0iothubowner\0secret".to_owned(), 1),
+        ("no parts".to_owned(), 1),
+    ];
+    for (response, code) in table {
+        let mut client = Client::connect(&hub);
+        client.send(&SASL);
+        assert_eq!(client.take(8), SASL);
+        let mechanisms = client.expect(0x40);
+        assert!(mechanisms.text.contains("MSSBCBS"), "{}", mechanisms.text);
+        let binary = [&[0xb0][..], &length(response.len()), response.as_bytes()].concat();
+        let init = list(&[&[&[0xa3, 5][..], b"PLAIN"].concat(), &binary]);
+        client.send(&frame(1, &described(0x41, &init)));
+        let outcome = client.expect(0x44);
+        assert!(
+            outcome.text.as_bytes().windows(2).any(|pair| pair == [0x50, code]),
+            "{response:?}"
+        );
+    }
+}
+
+#[test]
+fn a_client_that_takes_no_answers_is_told_and_others_do_not_notice() {
+    let hub = Hub::start();
+    let mut client = Client::open(&hub);
+    client.send(&attach(0, false, "$cbs"));
+    client.send(&attach(1, true, "$cbs"));
+    client.await_answer(0x13);
+    client.expect(0x12);
+    // No credit for the link that answers come by.
+    for delivery in 0..300 {
+        client.send(&transfer(0, delivery, &put_token("h", "none")));
+        if delivery % 40 == 0 {
+            still_serves(&hub);
+        }
+    }
+    let detach = client.await_answer(0x16);
+    assert!(detach.text.contains("amqp:resource-limit-exceeded"), "{}", detach.text);
+}
+
+#[test]
+fn a_wrong_token_is_an_answer_and_no_end() {
+    let hub = Hub::start();
+    hub.device("d1");
+    let mut client = Client::open(&hub);
+    client.send(&attach(0, false, "$cbs"));
+    client.send(&attach(1, true, "$cbs"));
+    client.send(&flow(1, 100));
+    let expired = format!("SharedAccessSignature sr={}&sig=AAAA&se=1", hub.host());
+    let nobody = format!("{expired}&x=y");
+    for (delivery, (name, token, status)) in [
+        ("h/devices/d1", "none", "SharedAccessSignature"),
+        ("h/devices/d1", &expired, "does not cover what was asked for"),
+        ("h/devices/nobody", &nobody, "not registered"),
+        ("h", &expired, "policy"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        client.send(&transfer(0, u32::try_from(delivery).unwrap(), &put_token(name, token)));
+        let answer = client.await_answer(0x14);
+        assert!(answer.text.contains(status), "{name}: {}", answer.text);
+    }
+}
+
+#[test]
+fn sessions_and_links_are_bounded() {
+    let hub = Hub::start();
+    let mut client = Client::open(&hub);
+    let mut refused = 0;
+    for handle in 0..5010 {
+        client.send(&attach(handle, true, "$cbs"));
+        client.expect(0x12);
+        if handle >= 5000 {
+            let detach = client.expect(0x16);
+            assert!(detach.text.contains("amqp:resource-limit-exceeded"), "{}", detach.text);
+            refused += 1;
+        }
+    }
+    assert_eq!(refused, 10);
+    still_serves(&hub);
+}
