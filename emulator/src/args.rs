@@ -134,6 +134,12 @@ pub(crate) struct Options {
     /// Certificate of an authority whose devices may connect; may be given several times
     #[arg(long, value_name = "FILE")]
     device_ca: Vec<String>,
+    /// How many partitions the Event Hubs-compatible endpoint has, 2 to 32 [default: 4]
+    #[arg(long, value_name = "COUNT")]
+    event_partitions: Option<String>,
+    /// A consumer group beside $Default; may be given several times
+    #[arg(long, value_name = "NAME")]
+    consumer_group: Vec<String>,
     /// Refuse connections for a host name that is none of the emulator's
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     strict_hosts: Option<String>,
@@ -199,6 +205,7 @@ impl Options {
             ("amqp-port", &self.amqp_port),
             ("admin-bind", &self.admin_bind),
             ("admin-port", &self.admin_port),
+            ("event-partitions", &self.event_partitions),
             ("strict-hosts", &self.strict_hosts),
             ("storage-dir", &self.storage_dir),
             ("keys", &self.keys),
@@ -215,7 +222,8 @@ impl Options {
             .state
             .flags()
             .with("hostname", self.hostname.iter().cloned())
-            .with("device-ca", self.device_ca.iter().cloned());
+            .with("device-ca", self.device_ca.iter().cloned())
+            .with("consumer-group", self.consumer_group.iter().cloned());
         single.into_iter().fold(flags, |flags, (name, value)| flags.with(name, value.clone()))
     }
 }
@@ -284,6 +292,8 @@ mod tests {
             "--hostname=b.test",
             "--device-ca=a.pem",
             "--device-ca=b.pem",
+            "--event-partitions=8",
+            "--consumer-group=a",
             "--strict-hosts",
             "--state-dir=/s",
             "--storage-dir=/b",
@@ -307,6 +317,8 @@ mod tests {
             config.mqtt_port == default.mqtt_port,
             config.amqps_port == default.amqps_port,
             config.amqp_port == default.amqp_port,
+            config.event_partitions == default.event_partitions,
+            config.consumer_groups == default.consumer_groups,
             config.admin_bind == default.admin_bind,
             config.admin_port == default.admin_port,
             config.hostname == default.hostname,
@@ -326,7 +338,7 @@ mod tests {
             config.units == default.units,
             config.enforce_throttles == default.enforce_throttles,
         ];
-        assert_eq!(same, [false; 24]);
+        assert_eq!(same, [false; 26]);
         assert_eq!(resolve(&[&["run"], line.as_slice()].concat()), config);
     }
 

@@ -32,6 +32,8 @@ pub use iothub_core::throttle::Tier;
 pub use self::host_name::HostName;
 pub use self::sources::{Flags, Mistake, OPTIONS, Origin, Sources};
 
+use iothub_core::limits;
+
 use self::sources::Layers;
 use self::values::Kind;
 
@@ -65,6 +67,10 @@ pub struct Config {
     pub aliases: Vec<HostName>,
     /// Certificates, in PEM or DER, of authorities whose devices may connect.
     pub device_authorities: Vec<PathBuf>,
+    /// How many partitions the built-in endpoint for events has.
+    pub event_partitions: usize,
+    /// Its consumer groups beside `$Default`.
+    pub consumer_groups: Vec<String>,
     /// Whether a connection for a host name that is none of the emulator's is refused.
     pub strict_hosts: bool,
     /// Where certificates are kept from one run to the next; none keeps them in memory only.
@@ -149,6 +155,8 @@ impl Default for Config {
             hostname: HostName::Address(loopback),
             aliases: Vec::new(),
             device_authorities: Vec::new(),
+            event_partitions: limits::EVENT_PARTITIONS,
+            consumer_groups: Vec::new(),
             strict_hosts: false,
             state_dir: None,
             storage_dir: None,
@@ -189,6 +197,10 @@ impl Config {
             hostname,
             aliases,
             device_authorities: layers.many("device-ca", &Kind::PATH),
+            event_partitions: layers
+                .one("event-partitions", &Kind::PARTITIONS)
+                .unwrap_or(default.event_partitions),
+            consumer_groups: layers.many("consumer-group", &Kind::CONSUMER_GROUP),
             strict_hosts: layers.one("strict-hosts", &Kind::SWITCH).unwrap_or_default(),
             state_dir: state_dir(&mut layers, sources),
             storage_dir: layers.one("storage-dir", &Kind::PATH),
@@ -208,12 +220,18 @@ impl Config {
             enforce_throttles: layers.one("enforce-throttles", &Kind::SWITCH).unwrap_or_default(),
         };
         layers.mistakes.extend(config.clashes());
+        layers.mistakes.extend(config.too_many_groups());
         if layers.mistakes.is_empty() { Ok(config) } else { Err(layers.mistakes) }
     }
 
     /// Every name that connection strings and the server certificate have, the first one first.
     pub fn hostnames(&self) -> impl Iterator<Item = &HostName> {
         std::iter::once(&self.hostname).chain(&self.aliases)
+    }
+
+    fn too_many_groups(&self) -> Option<Mistake> {
+        let count = self.consumer_groups.len();
+        (count > limits::CONSUMER_GROUPS).then_some(Mistake::ConsumerGroups(count))
     }
 
     /// Pairs of listeners that could not both bind their port.

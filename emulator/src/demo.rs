@@ -119,8 +119,13 @@ async fn tell_story() -> Result<bool, DemoError> {
 }
 
 async fn start_hub() -> Result<Emulator, DemoError> {
-    let free_ports =
-        Config { mqtts_port: 0, https_port: Some(0), admin_port: 0, ..Config::default() };
+    let free_ports = Config {
+        mqtts_port: 0,
+        amqps_port: 0,
+        https_port: Some(0),
+        admin_port: 0,
+        ..Config::default()
+    };
     Ok(Emulator::start(&free_ports).await?)
 }
 

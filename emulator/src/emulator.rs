@@ -187,10 +187,10 @@ fn build_hub(config: &Config) -> Result<Hub, StartError> {
     let ports = Ports {
         records: Arc::new(MemoryRecords::default()),
         events: Arc::new(MemoryEventLog::new(
-            limits::EVENT_PARTITIONS,
-            limits::EVENT_LOG_PARTITION_BYTES,
+            config.event_partitions,
+            limits::EVENT_LOG_BYTES / config.event_partitions.max(1),
         )),
-        consumer_groups: Vec::new(),
+        consumer_groups: config.consumer_groups.clone(),
         configurations: Arc::new(MemoryTable::default()),
         jobs: Arc::new(MemoryTable::default()),
         authorities: Arc::new(Authorities::new(&config.device_authorities, dir)?),

@@ -14,8 +14,9 @@ use iothub_wire::local::LocalEmulator;
 use tempfile::TempDir;
 
 /// As variables, so that a test can say something else by a flag.
-const FREE_PORTS: [(&str, &str); 3] = [
+const FREE_PORTS: [(&str, &str); 4] = [
     ("IOTHUB_EMULATOR_MQTTS_PORT", "0"),
+    ("IOTHUB_EMULATOR_AMQPS_PORT", "0"),
     ("IOTHUB_EMULATOR_HTTPS_PORT", "0"),
     ("IOTHUB_EMULATOR_ADMIN_PORT", "0"),
 ];
@@ -101,8 +102,12 @@ fn a_start_tells_where_to_go_and_a_signal_ends_it() {
             let line = lines.iter().find(|line| line.trim_start().starts_with(label)).unwrap();
             line.split_whitespace().last().unwrap().to_owned()
         };
-        for (label, scheme) in [("MQTT", "mqtts://"), ("HTTPS", "https://"), ("Harness", "http://")]
-        {
+        for (label, scheme) in [
+            ("MQTT", "mqtts://"),
+            ("AMQP", "amqps://"),
+            ("HTTPS", "https://"),
+            ("Harness", "http://"),
+        ] {
             let address = after(label);
             TcpStream::connect(address.strip_prefix(scheme).unwrap()).unwrap();
         }

@@ -184,7 +184,7 @@ pub fn own_address() -> Result<IpAddr, String> {
     // shares its byte with the highest bits of the process id, which are rarely set.
     let second = 64 | (high << 4 ^ turn) & 63;
     let address = IpAddr::from(Ipv4Addr::new(127, second, middle, low));
-    for port in [443, 8883] {
+    for port in [443, 5671, 8883] {
         TcpListener::bind((address, port))
             .map_err(|error| format!("{address}:{port} may not be bound: {error}"))?;
     }

@@ -175,7 +175,17 @@ fn the_demo_agrees_in_the_end() {
 fn the_emulator_prints_what_is_needed_next() {
     let state = TempDir::new().unwrap();
     let child = program::command(EMULATOR, state.path())
-        .args(["run", "--mqtts-port", "0", "--https-port", "0", "--admin-port", "0"])
+        .args([
+            "run",
+            "--mqtts-port",
+            "0",
+            "--amqps-port",
+            "0",
+            "--https-port",
+            "0",
+            "--admin-port",
+            "0",
+        ])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
@@ -322,7 +332,17 @@ fn a_port_that_is_taken_is_named() {
     let emulator = Emulator::start();
     let port = emulator.local.mqtt_port.to_string();
     let (mut command, _state) = alone(EMULATOR);
-    let arguments = ["run", "--mqtts-port", &port, "--https-port", "0", "--admin-port", "0"];
+    let arguments = [
+        "run",
+        "--mqtts-port",
+        &port,
+        "--amqps-port",
+        "0",
+        "--https-port",
+        "0",
+        "--admin-port",
+        "0",
+    ];
     let assert = command.args(arguments).assert().failure();
     assert.stdout("").stderr(predicate::str::contains(format!("127.0.0.1:{port}")));
 }
@@ -332,7 +352,17 @@ fn starts_at_once_in_one_new_state_directory_agree_on_the_authority() {
     let state = TempDir::new().unwrap();
     let start = || {
         let child = program::command(EMULATOR, state.path())
-            .args(["run", "--mqtts-port", "0", "--https-port", "0", "--admin-port", "0"])
+            .args([
+                "run",
+                "--mqtts-port",
+                "0",
+                "--amqps-port",
+                "0",
+                "--https-port",
+                "0",
+                "--admin-port",
+                "0",
+            ])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

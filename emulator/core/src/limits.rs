@@ -67,8 +67,12 @@ pub const JOB_RETRY: Duration = Duration::from_secs(1);
 pub const EVENT_BYTES: usize = 256 * 1024;
 /// Partitions of the built-in endpoint. Documented default.
 pub const EVENT_PARTITIONS: usize = 4;
-/// Bytes of events kept per partition. Ours: the service keeps a day, we keep what fits.
-pub const EVENT_LOG_PARTITION_BYTES: usize = 25 * 1024 * 1024;
+/// How many partitions the built-in endpoint may have. Documented.
+pub const EVENT_PARTITION_COUNTS: RangeInclusive<usize> = 2..=32;
+/// Consumer groups of an event hub beside `$Default`. Documented.
+pub const CONSUMER_GROUPS: usize = 20;
+/// Bytes of events kept in all partitions together. Ours: the service keeps a day, we keep what fits.
+pub const EVENT_LOG_BYTES: usize = 100 * 1024 * 1024;
 /// What an event costs beside its body and properties when counting the bytes kept. Ours.
 pub const EVENT_OVERHEAD_BYTES: usize = 256;
 

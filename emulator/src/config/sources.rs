@@ -10,7 +10,7 @@ use super::values::Kind;
 
 /// Every option by the name that it has as a flag (with `--` before it) and in the file. As a
 /// variable it is written `IOTHUB_EMULATOR_…`, in capitals and with underscores.
-pub const OPTIONS: [&str; 24] = [
+pub const OPTIONS: [&str; 26] = [
     "bind",
     "mqtts-port",
     "https-port",
@@ -21,6 +21,8 @@ pub const OPTIONS: [&str; 24] = [
     "admin-port",
     "hostname",
     "device-ca",
+    "event-partitions",
+    "consumer-group",
     "strict-hosts",
     "state-dir",
     "storage-dir",
@@ -73,6 +75,9 @@ pub enum Origin {
 /// What is wrong with a configuration.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Mistake {
+    /// There are more consumer groups than an event hub has.
+    #[error("there are {0} consumer groups, expected at most {max}", max = iothub_core::limits::CONSUMER_GROUPS)]
+    ConsumerGroups(usize),
     /// A value is not of its kind.
     #[error("{origin} is {found:?}, expected {expected}")]
     Value {

@@ -69,6 +69,8 @@ fn every_option_can_stand_in_the_file() {
         admin-port = 4
         hostname = ["hub.test", "::1"]
         device-ca = ["a.pem", "b.pem"]
+        event-partitions = 8
+        consumer-group = ["a", "b"]
         strict-hosts = true
         state-dir = "/s"
         storage-dir = "/b"
@@ -95,6 +97,8 @@ fn every_option_can_stand_in_the_file() {
         hostname: name("hub.test"),
         aliases: vec![name("::1")],
         device_authorities: vec!["a.pem".into(), "b.pem".into()],
+        event_partitions: 8,
+        consumer_groups: vec!["a".to_owned(), "b".to_owned()],
         strict_hosts: true,
         state_dir: Some("/s".into()),
         storage_dir: Some("/b".into()),
@@ -167,8 +171,9 @@ fn all_mistakes_are_told_at_once() {
     let expected = [
         "e.toml has the key \"mqtts_port\", expected one of bind, mqtts-port, https-port, \
          mqtt-port, amqps-port, amqp-port, admin-bind, admin-port, hostname, device-ca, \
-         strict-hosts, state-dir, storage-dir, key-algorithm, keys, hub-name, quiet, log-format, \
-         shutdown-grace, max-connections, tier, units, enforce-throttles",
+         event-partitions, consumer-group, strict-hosts, state-dir, storage-dir, key-algorithm, \
+         keys, hub-name, quiet, log-format, shutdown-grace, max-connections, tier, units, \
+         enforce-throttles",
         "e.toml: quiet is a table, expected a text, a number, true or false",
         "--bind is \"localhost\", expected an IP address",
         "IOTHUB_EMULATOR_HOSTNAME is \"not ok\", expected a host name or an IP address, without a port",

@@ -1,5 +1,6 @@
 //! How each kind of value is written, and what is said of one that is not.
 
+use iothub_core::limits;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -103,11 +104,30 @@ impl Kind<usize> {
     };
 }
 
+impl Kind<usize> {
+    pub(super) const PARTITIONS: Self = Self {
+        parse: |text| {
+            text.parse().ok().filter(|count| limits::EVENT_PARTITION_COUNTS.contains(count))
+        },
+        expected: "a number from 2 to 32",
+    };
+}
+
 impl Kind<String> {
+    pub(super) const CONSUMER_GROUP: Self = Self {
+        parse: |text| is_consumer_group(text).then(|| text.to_owned()),
+        expected: "1 to 50 letters, digits, dots, hyphens and underscores",
+    };
+
     pub(super) const HUB_NAME: Self = Self {
         parse: |text| is_hub_name(text).then(|| text.to_owned()),
         expected: "3 to 50 letters, digits and inner hyphens",
     };
+}
+
+fn is_consumer_group(text: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    (1..=50).contains(&text.len()) && text.bytes().all(legal)
 }
 
 fn duration(text: &str) -> Option<Duration> {

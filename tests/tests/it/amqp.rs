@@ -304,3 +304,35 @@ fn sessions_and_links_are_bounded() {
     assert_eq!(refused, 10);
     still_serves(&hub);
 }
+
+#[test]
+fn an_event_hub_has_the_partitions_and_groups_that_it_is_told_to_have() {
+    let hub = Hub::start_with(|config| {
+        config.event_partitions = 8;
+        config.consumer_groups = vec!["readers".to_owned()];
+    });
+    let mut client = Client::open(&hub);
+    client.send(&attach(0, false, "$cbs"));
+    client.send(&attach(1, true, "$cbs"));
+    client.send(&flow(1, 100));
+    let token = hub.owner.token(FAR_FUTURE);
+    client.send(&transfer(0, 0, &put_token("sb://h/emulator", &token)));
+    assert!(client.await_answer(0x14).text.contains("OK"));
+    let address =
+        |group: &str, number: u8| format!("emulator/ConsumerGroups/{group}/Partitions/{number}");
+    for (handle, group, partition, found) in [
+        (2, "Readers", 7, true),
+        (3, "$Default", 0, true),
+        (4, "others", 0, false),
+        (5, "readers", 8, false),
+    ] {
+        client.send(&attach(handle, true, &address(group, partition)));
+        client.await_answer(0x12);
+        if !found {
+            let detach = client.expect(0x16);
+            assert!(detach.text.contains("amqp:not-found"), "{}", detach.text);
+        }
+    }
+    client.send(&performative(0x16, &[&uint(2), TRUE]));
+    client.expect(0x16);
+}
