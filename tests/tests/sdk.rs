@@ -176,3 +176,8 @@ fn node_service_messaging() {
 fn node_amqp_device() {
     run(Node, "amqp_device.js");
 }
+
+#[test]
+fn node_transports() {
+    run(Node, "transports.js");
+}

@@ -28,14 +28,3 @@ mod socket;
 mod value;
 
 pub use connection::{End, serve};
-
-/// What a fuzzer calls: reads a frame's body and, if it is a transfer, the message in it.
-#[doc(hidden)]
-pub fn fuzz_frame(body: &[u8]) {
-    let body = bytes::Bytes::copy_from_slice(body);
-    if let Ok(Some(performative::Performative::Transfer(transfer))) =
-        performative::Performative::read(body)
-    {
-        drop(message::AmqpMessage::read(transfer.payload).map(|message| message.to_message()));
-    }
-}

@@ -10,6 +10,7 @@ use iothub_core::devicebound::Delivery;
 use iothub_core::devicebound::feedback::{FeedbackBatch, FeedbackDelivery};
 use iothub_core::event::{Event, EventSource};
 use iothub_core::ids::IdentityId;
+use iothub_core::limits;
 use iothub_core::method::MethodCall;
 use iothub_core::readers::Seat;
 use iothub_core::session::{Downlink, DownlinkReceiver, ServiceSession};
@@ -82,7 +83,8 @@ impl EventReader {
             loop {
                 grown.borrow_and_update();
                 let events = log.read(*partition, *next, max).await;
-                let events = events.map_err(|why| Lost::Failed(why.to_string()))?;
+                let mut events = events.map_err(|why| Lost::Failed(why.to_string()))?;
+                cut(&mut events);
                 if let Some(last) = events.last() {
                     *next = last.sequence_number + 1;
                     let state = log.state(*partition).await;
@@ -99,6 +101,18 @@ impl EventReader {
         };
         (self, result)
     }
+}
+
+/// Leaves no more than about the largest message's worth of events, and at least one: many large
+/// ones for many readers would be too much to hold.
+fn cut(events: &mut Vec<LoggedEvent>) {
+    let mut bytes = 0;
+    let within = |logged: &&LoggedEvent| {
+        bytes += logged.event.kept_bytes();
+        bytes <= limits::EVENT_BYTES
+    };
+    let count = events.iter().take_while(within).count();
+    events.truncate(count.max(1));
 }
 
 /// Waits for the next batch of feedback.

@@ -298,3 +298,44 @@ pub(crate) fn write_frame(
         place.copy_from_slice(&size.to_be_bytes());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::AmqpMessage;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let read = |number, fields| {
+            let mut out = BytesMut::new();
+            Value::described(number, Value::List(fields)).write(&mut out);
+            Performative::read(out.freeze()).map(drop)
+        };
+        let missing = |performative, field| Err(InvalidFrame::Missing { performative, field });
+        assert_eq!(read(0x12, vec![]), missing("attach", "name"));
+        assert_eq!(read(0x12, vec![Value::string("n")]), missing("attach", "handle"));
+        assert_eq!(read(0x14, vec![Value::string("n")]), missing("transfer", "handle"));
+        assert_eq!(read(0x11, vec![]), missing("begin", "next-outgoing-id"));
+        assert_eq!(read(0x99, vec![]), Err(InvalidFrame::Unknown(0x99)));
+        assert_eq!(read(0x17, vec![]), Ok(()));
+    }
+
+    proptest! {
+        /// Random bytes rarely are a performative, so most of these begin as one.
+        #[test]
+        fn no_frame_panics(number in 0x10_u8..0x19, mut fields: Vec<u8>, payload: Vec<u8>) {
+            fields.truncate(250);
+            let size = u8::try_from(fields.len() + 1).unwrap();
+            let count = u8::try_from(fields.len() / 2).unwrap();
+            let head = [0, 0x53, number, 0xc0, size, count];
+            let body = [&head[..], &fields, &payload].concat();
+            let _invalid = Performative::read(body.into());
+            let sections = [&[0, 0x53, 0x60 + number, 0xd1, 0, 0, 0, size.saturating_add(3), 0, 0, 0, count], &fields[..]];
+            if let Ok(message) = AmqpMessage::read(sections.concat().into()) {
+                let _message = message.to_message();
+            }
+            let _invalid = AmqpMessage::read(payload.into());
+        }
+    }
+}

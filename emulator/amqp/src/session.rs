@@ -172,7 +172,15 @@ impl Conversation {
             link.partial = None;
             return Ok(());
         }
-        match collect(link, transfer) {
+        let more = transfer.more;
+        let collected = collect(link, transfer);
+        if more && self.partial_bytes() > limits::AMQP_PARTIAL_BYTES {
+            let max = limits::AMQP_PARTIAL_BYTES;
+            let why = format!("messages that have begun have more than {max} bytes");
+            self.detach(channel, handle, &AmqpError::new(RESOURCE_LIMIT, why), out);
+            return Ok(());
+        }
+        match collected {
             Ok(None) => {}
             Ok(Some(complete)) => {
                 let outcome = self.received(channel, handle, &complete, out).await;
@@ -182,6 +190,12 @@ impl Conversation {
             Err(error) => self.detach(channel, handle, &error, out),
         }
         Ok(())
+    }
+
+    /// How much has come of messages of which more is to come.
+    fn partial_bytes(&self) -> usize {
+        let links = self.sessions.values().flat_map(|session| session.links.values());
+        links.filter_map(|link| link.partial.as_ref()).map(|partial| partial.payload.len()).sum()
     }
 
     fn settle_incoming(

@@ -192,6 +192,9 @@ pub const AMQP_UNSETTLED: usize = 2048;
 pub const AMQP_TOKENS: usize = 5000;
 /// How long a client may be silent. Documented: what the service says in its open.
 pub const AMQP_IDLE_TIME: Duration = Duration::from_secs(240);
+/// Bytes of messages that have begun to come on a connection, all links together. Ours: sixteen of
+/// the largest.
+pub const AMQP_PARTIAL_BYTES: usize = 16 * AMQP_MESSAGE_BYTES;
 /// Events that are read from the log at once for one receiver. Ours.
 pub const AMQP_READ_BATCH: usize = 64;
 

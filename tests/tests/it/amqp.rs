@@ -336,3 +336,35 @@ fn an_event_hub_has_the_partitions_and_groups_that_it_is_told_to_have() {
     client.send(&performative(0x16, &[&uint(2), TRUE]));
     client.expect(0x16);
 }
+
+#[test]
+fn messages_that_never_end_are_bounded() {
+    let hub = Hub::start();
+    let mut client = Client::open(&hub);
+    let part = vec![0; 60_000];
+    let mut refused = None;
+    for handle in 0..20 {
+        client.send(&attach(handle, false, "$cbs"));
+        client.expect(0x12);
+        client.expect(0x13);
+    }
+    for handle in 0..20 {
+        for _ in 0..17 {
+            let fields = list(&[&uint(handle), &uint(handle), &[0xa0, 1, 1], NULL, FALSE, TRUE]);
+            client.send(&frame(0, &[described(0x14, &fields), part.clone()].concat()));
+        }
+        // What the hub thinks of it shows in the answer to something that it must answer.
+        client.send(&performative(
+            0x13,
+            &[&uint(1), &uint(1000), &uint(0), &uint(1000), NULL, NULL, NULL, NULL, NULL, TRUE],
+        ));
+        let answer = client.answer();
+        if answer.number == 0x16 {
+            refused = Some(answer.text);
+            break;
+        }
+        assert_eq!(answer.number, 0x13, "{}", answer.text);
+    }
+    assert!(refused.unwrap().contains("amqp:resource-limit-exceeded"));
+    still_serves(&hub);
+}

@@ -1,0 +1,70 @@
+// One message over every transport: what a reader of events gets is the same.
+'use strict';
+
+const { Client, Message } = require('azure-iot-device');
+const { Amqp, AmqpWs } = require('azure-iot-device-amqp');
+const { Http } = require('azure-iot-device-http');
+const { Mqtt, MqttWs } = require('azure-iot-device-mqtt');
+const { NoRetry } = require('azure-iot-common');
+const { EventHubConsumerClient, earliestEventPosition } = require('@azure/event-hubs');
+const { Arrivals, Device, assert, main, test } = require('./harness');
+
+async function send(device, transport) {
+  const client = Client.fromConnectionString(device.connectionString(), transport);
+  client.setRetryPolicy(new NoRetry());
+  await client.open();
+  const message = new Message('{"ü":[1,null]}');
+  message.messageId = 'm 1/2';
+  message.correlationId = 'c&1';
+  message.contentType = 'application/json';
+  message.contentEncoding = 'utf-8';
+  message.properties.add('color', 'dark red & more');
+  message.properties.add('level', '3');
+  await client.sendEvent(message);
+  await client.close();
+}
+
+async function received(device) {
+  const reader = new EventHubConsumerClient('$Default', process.env.EVENTHUB_CONNECTION_STRING);
+  const events = new Arrivals();
+  const subscription = reader.subscribe(
+    {
+      processEvents: async (batch) => batch.forEach((event) => events.put(event)),
+      processError: async () => {},
+    },
+    { startPosition: earliestEventPosition },
+  );
+  let event;
+  do event = await events.take('the event');
+  while (event.systemProperties['iothub-connection-device-id'] !== device.id);
+  await subscription.close();
+  await reader.close();
+  return event;
+}
+
+const TRANSPORTS = { mqtt: Mqtt, mqtt_ws: MqttWs, amqp: Amqp, amqp_ws: AmqpWs, http: Http };
+
+for (const [name, transport] of Object.entries(TRANSPORTS)) {
+  test(`${name}_carries_every_property`, async () => {
+    const device = await Device.create();
+    await send(device, transport);
+    const event = await received(device);
+    const system = event.systemProperties;
+    assert.deepEqual(event.body, { ü: [1, null] });
+    assert.deepEqual(event.properties, { color: 'dark red & more', level: '3' });
+    assert.equal(system.messageId, 'm 1/2');
+    assert.equal(system.correlationId, 'c&1');
+    assert.equal(system.contentType, 'application/json');
+    assert.equal(system.contentEncoding, 'utf-8');
+    assert.equal(system.to, `/devices/${device.id}/messages/events`);
+    assert.equal(system['iothub-message-source'], 'Telemetry');
+    assert.deepEqual(JSON.parse(system['iothub-connection-auth-method']), {
+      scope: 'device',
+      type: 'sas',
+      issuer: 'iothub',
+      acceptingIpFilterRule: null,
+    });
+  });
+}
+
+main();
