@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, info};
 
 use crate::devices::Attached;
-use crate::error::AmqpError;
+use crate::error::{AmqpError, NOT_ALLOWED, RESOURCE_LIMIT};
 use crate::grants::Grants;
 use crate::handshake::shake;
 use crate::link::Session;
@@ -97,8 +97,8 @@ where
     let mut drain = pin!(drain);
     let grants = Grants::new(shown);
     let begun = tokio::select! {
-        begun = timeout(limits::MQTT_CONNECT_TIME, begin(&mut socket, directory, grants)) => {
-            begun.unwrap_or(Err(End::Silent(limits::MQTT_CONNECT_TIME)))
+        begun = timeout(limits::AMQP_OPEN_TIME, begin(&mut socket, directory, grants)) => {
+            begun.unwrap_or(Err(End::Silent(limits::AMQP_OPEN_TIME)))
         }
         () = drain.as_mut() => Err(End::Drained),
     };
@@ -125,7 +125,7 @@ async fn begin<S: AsyncRead + AsyncWrite + Unpin>(
     shake(socket, directory.default_hub(), &mut grants).await?;
     socket.flush().await?;
     let Some(Performative::Open(open)) = socket.next_frame().await?.performative else {
-        return Err(AmqpError::new("amqp:not-allowed", "first frame is no open").into());
+        return Err(AmqpError::new(NOT_ALLOWED, "first frame is no open").into());
     };
     let host = open.hostname.clone().unwrap_or_default();
     let hub = directory.find(&host).map_err(|why| End::Refused(why.to_string()))?.clone();
@@ -158,14 +158,12 @@ fn goodbye(out: &mut BytesMut, end: &End) {
             AmqpError::new(condition, description.clone()).to_value()
         }
         End::Drained => AmqpError::new("amqp:connection:forced", "the emulator stops").to_value(),
-        End::Silent(_) => AmqpError::new(RESOURCE_IDLE, end.to_string()).to_value(),
+        End::Silent(_) => AmqpError::new(RESOURCE_LIMIT, end.to_string()).to_value(),
         End::Closed => Value::Null,
         _ => return,
     };
     write_frame(out, AMQP_FRAME, 0, (CLOSE, vec![error]), &[]);
 }
-
-const RESOURCE_IDLE: &str = "amqp:resource-limit-exceeded";
 
 async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     socket: &mut Socket<S>,

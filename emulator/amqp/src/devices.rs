@@ -123,10 +123,10 @@ impl Conversation {
         downlink: Downlink,
         out: &mut BytesMut,
     ) {
-        let Some(device) = self.devices.get(&id).filter(|device| device.number == number) else {
+        // What was awaited for a connection that has ended since is nobody's.
+        if self.devices.get(&id).is_none_or(|device| device.number != number) {
             return;
-        };
-        let _ = device;
+        }
         match downlink {
             Downlink::Close(reason) => return self.close_device(&id, reason, out),
             Downlink::DesiredPatch(patch) => {

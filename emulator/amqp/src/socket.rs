@@ -103,9 +103,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         if self.output.is_empty() {
             return Ok(());
         }
-        timeout(limits::MQTT_WRITE_TIME, self.write())
+        timeout(limits::AMQP_WRITE_TIME, self.write())
             .await
-            .map_err(|_| End::Stalled(limits::MQTT_WRITE_TIME))??;
+            .map_err(|_| End::Stalled(limits::AMQP_WRITE_TIME))??;
         self.output = BytesMut::new();
         Ok(())
     }

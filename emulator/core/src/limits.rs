@@ -190,6 +190,10 @@ pub const AMQP_LINK_QUEUE: usize = 256;
 pub const AMQP_UNSETTLED: usize = 2048;
 /// Tokens that a connection holds. Ours: the service has an error for more and publishes no figure.
 pub const AMQP_TOKENS: usize = 5000;
+/// How long an AMQP client may take to send its open, SASL included. Ours: as with MQTT.
+pub const AMQP_OPEN_TIME: Duration = Duration::from_secs(60);
+/// How long an AMQP client may take nothing of what it is sent. Ours.
+pub const AMQP_WRITE_TIME: Duration = Duration::from_secs(30);
 /// How long a client may be silent. Documented: what the service says in its open.
 pub const AMQP_IDLE_TIME: Duration = Duration::from_secs(240);
 /// Bytes of messages that have begun to come on a connection, all links together. Ours: sixteen of

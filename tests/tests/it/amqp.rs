@@ -368,3 +368,78 @@ fn messages_that_never_end_are_bounded() {
     assert!(refused.unwrap().contains("amqp:resource-limit-exceeded"));
     still_serves(&hub);
 }
+
+/// A client with the token of `iothubowner`, and links to the events of these devices.
+fn open_for_devices(hub: &Hub, devices: &[&str]) -> Client {
+    let mut client = Client::open(hub);
+    client.send(&attach(0, false, "$cbs"));
+    client.send(&attach(1, true, "$cbs"));
+    client.send(&flow(1, 100));
+    client.send(&transfer(0, 0, &put_token(hub.host(), &hub.owner.token(FAR_FUTURE))));
+    assert!(client.await_answer(0x14).text.contains("OK"));
+    for (handle, device) in (2..).zip(devices) {
+        client.send(&attach(handle, false, &format!("/devices/{device}/messages/events")));
+        client.await_answer(0x12);
+        client.expect(0x13);
+    }
+    client
+}
+
+fn data(bytes: &[u8]) -> Vec<u8> {
+    described(0x75, &[&[0xb0][..], &length(bytes.len()), bytes].concat())
+}
+
+#[test]
+fn a_batch_is_several_events_and_a_connection_carries_several_devices() {
+    let hub = Hub::start();
+    hub.device("d1");
+    hub.device("d2");
+    let mut client = open_for_devices(&hub, &["d1", "d2"]);
+    let batch = [data(&data(b"one")), data(&data(b"two"))].concat();
+    let format = uint(0x8001_3700);
+    let fields = list(&[&uint(2), &uint(1), &[0xa0, 1, 1], &format, FALSE, FALSE]);
+    client.send(&frame(0, &[described(0x14, &fields), batch].concat()));
+    client.await_answer(0x15);
+    client.send(&transfer(3, 2, &data(b"three")));
+    client.await_answer(0x15);
+    let of = |device: &str| -> Vec<_> {
+        let events = hub.events().into_iter();
+        let own = events.filter(|event| event.sender.device.as_str() == device);
+        own.map(|event| event.message.body.clone()).collect()
+    };
+    assert_eq!((of("d1"), of("d2")), (vec!["one".into(), "two".into()], vec!["three".into()]));
+}
+
+#[test]
+fn an_event_that_is_too_large_is_rejected_and_the_link_lives() {
+    let hub = Hub::start();
+    hub.device("d1");
+    let mut client = open_for_devices(&hub, &["d1"]);
+    let message = data(&vec![0; 256 * 1024 + 1]);
+    let mut parts = message.chunks(60_000).peekable();
+    while let Some(part) = parts.next() {
+        let more = if parts.peek().is_some() { TRUE } else { FALSE };
+        let fields = list(&[&uint(2), &uint(1), &[0xa0, 1, 1], NULL, FALSE, more]);
+        client.send(&frame(0, &[described(0x14, &fields), part.to_vec()].concat()));
+    }
+    let outcome = client.await_answer(0x15);
+    assert!(outcome.text.contains("amqp:link:message-size-exceeded"), "{}", outcome.text);
+    assert!(hub.events().is_empty());
+    client.send(&transfer(2, 2, &data(b"small")));
+    client.await_answer(0x15);
+    assert_eq!(hub.events().len(), 1);
+}
+
+#[test]
+fn a_device_that_connects_over_mqtt_takes_its_place_from_amqp() {
+    let hub = Hub::start();
+    let device = hub.device("d1");
+    hub.device("d2");
+    let mut client = open_for_devices(&hub, &["d1", "d2"]);
+    let _mqtt = hub.connect_as(&device.connect(), iothub_tests::mqtt::ACCEPTED);
+    let detach = client.await_answer(0x16);
+    assert!(detach.text.contains("amqp:link:stolen"), "{}", detach.text);
+    client.send(&transfer(3, 2, &data(b"the other lives")));
+    client.await_answer(0x15);
+    assert_eq!(hub.events().len(), 1);
+}
