@@ -6,6 +6,7 @@ import json
 import os
 import queue
 import threading
+import time
 
 from azure.eventhub import EventData, EventHubConsumerClient, EventHubProducerClient, TransportType
 from azure.eventhub.aio import EventHubConsumerClient as AsyncConsumer
@@ -145,21 +146,6 @@ def a_reader_begins_where_it_says():
 
 
 @case
-def a_reader_of_the_latest_sees_only_what_comes():
-    device = Device()
-    send(device, 1)
-    reading = Reading("@latest", device.id, track_last_enqueued_event_properties=True)
-    # nothing tells when all four links are there; what is sent until then is none of its business
-    for number in range(2, 200):
-        send(device, number)
-        if not reading.events.empty():
-            break
-    _, event = reading.take(1)[0]
-    assert event.body_as_json() > 1, event
-    reading.close()
-
-
-@case
 def events_come_over_websockets():
     device = Device()
     send(device, 7)
@@ -267,6 +253,23 @@ def producers_are_refused():
     except EventHubError as error:
         assert "events are sent by devices" in str(error), error
     producer.close()
+
+
+# Last, since this client takes its time for each event and the others begin at the first.
+@case
+def a_reader_of_the_latest_sees_only_what_comes():
+    device = Device()
+    send(device, 1)
+    reading = Reading("@latest", device.id, track_last_enqueued_event_properties=True)
+    # nothing tells when all four links are there; what is sent until then is none of its business
+    for number in range(2, 60):
+        send(device, number)
+        time.sleep(0.5)
+        if not reading.events.empty():
+            break
+    _, event = reading.take(1)[0]
+    assert event.body_as_json() > 1, event
+    reading.close()
 
 
 main()
