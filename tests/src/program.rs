@@ -14,6 +14,13 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The emulator.
 pub const EMULATOR: &str = "iothub-emulator";
+/// What has an emulator take free ports: as variables, so that a flag can say something else.
+pub const FREE_PORTS: [(&str, &str); 4] = [
+    ("IOTHUB_EMULATOR_MQTTS_PORT", "0"),
+    ("IOTHUB_EMULATOR_AMQPS_PORT", "0"),
+    ("IOTHUB_EMULATOR_HTTPS_PORT", "0"),
+    ("IOTHUB_EMULATOR_ADMIN_PORT", "0"),
+];
 /// The simulated device.
 pub const DEVICE_SIM: &str = "device-sim";
 /// The back end's command line.
@@ -67,39 +74,33 @@ pub struct Emulator {
 impl Emulator {
     /// Starts it on free ports of 127.0.0.1.
     pub fn start() -> Self {
-        Self::start_with(&[
-            "--mqtts-port",
-            "0",
-            "--amqps-port",
-            "0",
-            "--https-port",
-            "0",
-            "--admin-port",
-            "0",
-        ])
+        Self::launch(&[], &FREE_PORTS)
     }
 
     /// Starts it on this address, with the ports that SDKs hard-code.
     pub fn start_at(address: IpAddr) -> Self {
         let address = address.to_string();
-        Self::start_with(&[
-            "--bind",
-            &address,
-            "--hostname",
-            &address,
-            "--admin-bind",
-            &address,
-            "--admin-port",
-            "0",
-        ])
+        Self::launch(
+            &[
+                "--bind",
+                &address,
+                "--hostname",
+                &address,
+                "--admin-bind",
+                &address,
+                "--admin-port",
+                "0",
+            ],
+            &[],
+        )
     }
 
-    /// Starts it with these arguments and waits until it is ready.
-    pub fn start_with(arguments: &[&str]) -> Self {
+    fn launch(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let state = TempDir::new().unwrap();
         let mut child = command(EMULATOR, state.path())
             .arg("run")
             .args(arguments)
+            .envs(variables.iter().copied())
             // Import and export jobs are there for every script that wants one.
             .env("IOTHUB_EMULATOR_STORAGE_DIR", state.path().join("storage"))
             .stdin(Stdio::null())

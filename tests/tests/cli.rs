@@ -12,7 +12,7 @@ use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
-use iothub_tests::program::{self, DEVICE_SIM, EMULATOR, Emulator, SERVICE_CLI};
+use iothub_tests::program::{self, DEVICE_SIM, EMULATOR, Emulator, FREE_PORTS, SERVICE_CLI};
 use predicates::prelude::*;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -175,17 +175,8 @@ fn the_demo_agrees_in_the_end() {
 fn the_emulator_prints_what_is_needed_next() {
     let state = TempDir::new().unwrap();
     let child = program::command(EMULATOR, state.path())
-        .args([
-            "run",
-            "--mqtts-port",
-            "0",
-            "--amqps-port",
-            "0",
-            "--https-port",
-            "0",
-            "--admin-port",
-            "0",
-        ])
+        .envs(FREE_PORTS)
+        .arg("run")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
@@ -332,18 +323,8 @@ fn a_port_that_is_taken_is_named() {
     let emulator = Emulator::start();
     let port = emulator.local.mqtt_port.to_string();
     let (mut command, _state) = alone(EMULATOR);
-    let arguments = [
-        "run",
-        "--mqtts-port",
-        &port,
-        "--amqps-port",
-        "0",
-        "--https-port",
-        "0",
-        "--admin-port",
-        "0",
-    ];
-    let assert = command.args(arguments).assert().failure();
+    let arguments = ["run", "--mqtts-port", &port];
+    let assert = command.envs(FREE_PORTS).args(arguments).assert().failure();
     assert.stdout("").stderr(predicate::str::contains(format!("127.0.0.1:{port}")));
 }
 
@@ -352,17 +333,8 @@ fn starts_at_once_in_one_new_state_directory_agree_on_the_authority() {
     let state = TempDir::new().unwrap();
     let start = || {
         let child = program::command(EMULATOR, state.path())
-            .args([
-                "run",
-                "--mqtts-port",
-                "0",
-                "--amqps-port",
-                "0",
-                "--https-port",
-                "0",
-                "--admin-port",
-                "0",
-            ])
+            .envs(FREE_PORTS)
+            .arg("run")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -25,7 +25,7 @@ impl Conversation {
         attach: Attach,
         out: &mut BytesMut,
     ) -> Result<(), AmqpError> {
-        let links: usize = self.sessions.values().map(|session| session.links.len()).sum();
+        let links = self.links().count();
         let handle = attach.handle;
         if self.session(channel)?.links.contains_key(&handle) {
             return Err(AmqpError::new(
@@ -56,7 +56,7 @@ impl Conversation {
             Err(error) => {
                 tracing::info!(address = ?attach.target_address().or(attach.source_address()), why = %error.description, "refused a link");
                 write_attach(out, channel, &attach, false);
-                write_detach(out, channel, handle, Some(&error));
+                write_detach(out, channel, handle, &error);
             }
         }
         Ok(())
@@ -86,11 +86,8 @@ impl Conversation {
             Node::Partition { event_hub, group, partition } if attach.receives => {
                 link.reader = Some(self.reader(attach, event_hub, group, partition).await?);
             }
-            Node::Devicebound if !attach.receives => {
-                link.service = Some(self.service(&["messages", "devicebound"])?);
-            }
-            Node::Feedback | Node::FileNotifications if attach.receives => {
-                link.service = Some(self.service(&["messages", "servicebound"])?);
+            Node::Service(node) if node.receives() == attach.receives => {
+                link.service = Some(self.service(node.path())?);
             }
             Node::Device(id, node) if may_attach(*node, attach.receives) => {
                 let model = attach.property("com.microsoft:model-id").and_then(Value::to_text);

@@ -7,9 +7,9 @@ use std::pin::pin;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use futures_util::StreamExt as _;
-use futures_util::future::{AbortHandle, Abortable, Aborted};
+use futures_util::future::{AbortHandle, Abortable};
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use iothub_core::auth::x509::CertificateChain;
 use iothub_core::directory::Directory;
 use iothub_core::hub::Hub;
@@ -172,8 +172,9 @@ async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     mut drain: std::pin::Pin<&mut impl Future<Output = ()>>,
 ) -> End {
     let mut heard = Instant::now();
-    let far = Duration::from_secs(86_400);
     let mut said = heard;
+    // One timer that is looked at when it fires, not moved with every frame.
+    let mut timer = pin!(sleep_until(heard));
     loop {
         match answer_all(socket, &mut conversation).await {
             Ok(true) => heard = Instant::now(),
@@ -193,7 +194,7 @@ async fn run<S: AsyncRead + AsyncWrite + Unpin>(
         }
         // A client may be silent for twice what it was told, as the specification advises.
         let silent = heard + limits::AMQP_IDLE_TIME * 2;
-        let keep_alive = said + idle.unwrap_or(far);
+        let keep_alive = idle.map(|idle| said + idle);
         tokio::select! {
             read = socket.read() => if let Err(end) = read {
                 return end;
@@ -202,10 +203,19 @@ async fn run<S: AsyncRead + AsyncWrite + Unpin>(
                 if let Ok(arrived) = arrived {
                     conversation.arrived(arrived, &mut socket.output).await;
                 }
+                conversation.arrived_by_now(&mut socket.output).await;
             }
-            () = sleep_until(silent) => return End::Silent(limits::AMQP_IDLE_TIME * 2),
-            () = sleep_until(keep_alive) => {
-                socket.output.extend_from_slice(&[0, 0, 0, 8, 2, AMQP_FRAME, 0, 0]);
+            () = timer.as_mut() => {
+                let now = Instant::now();
+                if now >= silent {
+                    return End::Silent(limits::AMQP_IDLE_TIME * 2);
+                }
+                if keep_alive.is_some_and(|at| now >= at) {
+                    socket.output.extend_from_slice(&[0, 0, 0, 8, 2, AMQP_FRAME, 0, 0]);
+                    said = now;
+                }
+                let next = idle.map_or(silent, |idle| silent.min(said + idle));
+                timer.as_mut().reset(next);
             }
             () = drain.as_mut() => return End::Drained,
         }
@@ -290,10 +300,11 @@ impl Conversation {
         self.expiry = Some(self.wait_for(expiry));
     }
 
-    /// What is there already, without waiting.
+    /// What is there already, without waiting, until there is enough to be written.
     pub(crate) async fn arrived_by_now(&mut self, out: &mut BytesMut) {
-        while let Some(Some(arrived)) = futures_util::FutureExt::now_or_never(self.awaited.next()) {
-            let arrived: Result<Arrived, Aborted> = arrived;
+        while out.len() <= WRITE_BYTES
+            && let Some(Some(arrived)) = self.awaited.next().now_or_never()
+        {
             if let Ok(arrived) = arrived {
                 self.arrived(arrived, out).await;
             }

@@ -8,7 +8,7 @@ use crate::connection::{AMQP_FRAME, Conversation};
 use crate::error::{AmqpError, RESOURCE_LIMIT, STOLEN};
 use crate::link::{Chunk, Link, Outgoing, Session, Unsettled};
 use crate::message::timestamp;
-use crate::node::{DeviceNode, Node};
+use crate::node::{DeviceNode, Node, ServiceNode};
 use crate::outgoing::{self, Arrived, Batch, EventReader, Lost, Place};
 use crate::performative::write_frame;
 use crate::value::Value;
@@ -53,7 +53,6 @@ impl Conversation {
 
     /// Awaits more for a link that can take it.
     pub(crate) fn note_credit(&mut self, channel: u16, handle: u32) {
-        let hub = self.hub.clone();
         let Some(session) = self.sessions.get_mut(&channel) else { return };
         let blocked =
             !session.outbox.is_empty() || session.unsettled.len() >= limits::AMQP_UNSETTLED;
@@ -67,9 +66,10 @@ impl Conversation {
                     device.receive(room > 0);
                 }
             }
-            Node::Feedback if room > 0 && link.awaited.is_none() => {
+            Node::Service(ServiceNode::Feedback) if room > 0 && link.awaited.is_none() => {
                 let Some(principal) = link.service.clone() else { return };
-                let awaited = self.wait_for(outgoing::feedback(at, hub.service(principal)));
+                let session = self.hub.service(principal);
+                let awaited = self.wait_for(outgoing::feedback(at, session));
                 self.keep_awaited(at, awaited);
             }
             Node::Partition { .. } if room > 0 => {
@@ -166,22 +166,14 @@ impl Conversation {
 
     /// Detaches the links for which no token is good any more.
     async fn drop_unauthorized(&mut self, out: &mut BytesMut) {
-        let mut all = Vec::new();
-        for (channel, session) in &self.sessions {
-            for (handle, link) in &session.links {
-                all.push((*channel, *handle, link.node.clone()));
-            }
-        }
+        let links =
+            self.links().map(|(channel, handle, link)| (channel, handle, link.node.clone()));
+        let all: Vec<_> = links.collect();
         for (channel, handle, node) in all {
             let allowed = match &node {
                 Node::Device(id, _) => self.grants.device(&self.hub, id).await.map(drop),
                 Node::Partition { event_hub, .. } => self.grants.reader(&self.hub, event_hub),
-                Node::Devicebound => {
-                    self.grants.service(&self.hub, &["messages", "devicebound"]).map(drop)
-                }
-                Node::Feedback | Node::FileNotifications => {
-                    self.grants.service(&self.hub, &["messages", "servicebound"]).map(drop)
-                }
+                Node::Service(node) => self.grants.service(&self.hub, node.path()).map(drop),
                 _ => Ok(()),
             };
             if let Err(why) = allowed {

@@ -177,18 +177,15 @@ impl Conversation {
         pair: Option<&str>,
     ) -> Option<(u16, u32)> {
         let wanted = Node::Device(id.clone(), node);
-        let mut all = self.sessions.iter().flat_map(|(channel, session)| {
-            session.links.iter().map(move |(handle, link)| (*channel, *handle, link))
-        });
         let is_meant = |link: &Link| link.receives && link.node == wanted;
-        let mut fitting = all.by_ref().filter(|(_, _, link)| is_meant(link));
-        let first = fitting.next()?;
-        let same = |link: &Link| pair.is_some() && link.pair.as_deref() == pair;
-        let (channel, handle, _) = match same(first.2) {
-            true => first,
-            false => fitting.find(|(_, _, link)| same(link)).unwrap_or(first),
-        };
-        Some((channel, handle))
+        let mut first = None;
+        for (channel, handle, link) in self.links().filter(|(_, _, link)| is_meant(link)) {
+            if pair.is_some() && link.pair.as_deref() == pair {
+                return Some((channel, handle));
+            }
+            first = first.or(Some((channel, handle)));
+        }
+        first
     }
 
     fn close_device(&mut self, id: &IdentityId, reason: CloseReason, out: &mut BytesMut) {
@@ -205,15 +202,9 @@ impl Conversation {
             }
             CloseReason::SessionEnded => return,
         };
-        let links: Vec<(u16, u32)> = self
-            .sessions
-            .iter()
-            .flat_map(|(channel, session)| {
-                session.links.iter().map(move |(handle, link)| (*channel, *handle, link))
-            })
-            .filter(|(_, _, link)| matches!(&link.node, Node::Device(owner, _) if owner == id))
-            .map(|(channel, handle, _)| (channel, handle))
-            .collect();
+        let is_own = |link: &Link| matches!(&link.node, Node::Device(owner, _) if owner == id);
+        let own = self.links().filter(|(_, _, link)| is_own(link));
+        let links: Vec<_> = own.map(|(channel, handle, _)| (channel, handle)).collect();
         for (channel, handle) in links {
             self.detach(channel, handle, &error, out);
         }

@@ -85,26 +85,26 @@ impl AmqpMessage {
     }
 
     /// Writes the sections.
-    pub(crate) fn write(&self) -> Bytes {
+    pub(crate) fn write(self) -> Bytes {
         let mut out = BytesMut::new();
+        let mut section = |number, value| Value::described(number, value).write(&mut out);
         if !self.delivery_annotations.is_empty() {
-            let annotations = Value::symbols(self.delivery_annotations.clone());
-            Value::described(DELIVERY_ANNOTATIONS, annotations).write(&mut out);
+            section(DELIVERY_ANNOTATIONS, Value::symbols(self.delivery_annotations));
         }
-        if let Some(annotations) = &self.annotations {
-            Value::described(MESSAGE_ANNOTATIONS, annotations.clone()).write(&mut out);
+        if let Some(annotations) = self.annotations {
+            section(MESSAGE_ANNOTATIONS, annotations);
         }
         if !self.properties.is_empty() {
-            Value::described(PROPERTIES, Value::List(self.properties.clone())).write(&mut out);
+            section(PROPERTIES, Value::List(self.properties));
         }
-        if let Some(application) = &self.application {
-            Value::described(APPLICATION_PROPERTIES, application.clone()).write(&mut out);
+        if let Some(application) = self.application {
+            section(APPLICATION_PROPERTIES, application);
         }
-        for data in &self.data {
-            Value::described(DATA, Value::Binary(data.clone())).write(&mut out);
+        for data in self.data {
+            section(DATA, Value::Binary(data));
         }
-        if let Some(value) = &self.value {
-            Value::described(VALUE, value.clone()).write(&mut out);
+        if let Some(value) = self.value {
+            section(VALUE, value);
         }
         out.freeze()
     }

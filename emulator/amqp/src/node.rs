@@ -16,14 +16,21 @@ pub(crate) enum Node {
     Partition { event_hub: String, group: String, partition: String },
     /// `{event hub}[/Partitions/{n}]`, where producers of Event Hubs write.
     Producer(String),
-    /// `/messages/devicebound`
-    Devicebound,
-    /// `/messages/serviceBound/feedback`
-    Feedback,
-    /// `/messages/serviceBound/filenotifications`
-    FileNotifications,
+    /// `/messages/…` of back ends.
+    Service(ServiceNode),
     /// `/devices/{d}/…` and `/devices/{d}/modules/{m}/…`
     Device(IdentityId, DeviceNode),
+}
+
+/// What a link of a back end is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum ServiceNode {
+    /// `devicebound`
+    Devicebound,
+    /// `serviceBound/feedback`
+    Feedback,
+    /// `serviceBound/filenotifications`
+    FileNotifications,
 }
 
 /// What a link of a device is for.
@@ -52,9 +59,11 @@ impl Node {
         Some(match (lower.as_slice(), segments.as_slice()) {
             (["$cbs"], _) => Self::Cbs,
             (["$management"] | [_, "$management"], _) => Self::Management,
-            (["messages", "devicebound"], _) => Self::Devicebound,
-            (["messages", "servicebound", "feedback"], _) => Self::Feedback,
-            (["messages", "servicebound", "filenotifications"], _) => Self::FileNotifications,
+            (["messages", "devicebound"], _) => Self::Service(ServiceNode::Devicebound),
+            (["messages", "servicebound", "feedback"], _) => Self::Service(ServiceNode::Feedback),
+            (["messages", "servicebound", "filenotifications"], _) => {
+                Self::Service(ServiceNode::FileNotifications)
+            }
             (["messages", "events", ..], [_, _, rest @ ..]) => Self::Redirect(rest.join("/")),
             (["devices", _, "modules", _, node @ ..], [_, device, _, module, ..]) => {
                 Self::Device(identity(device, Some(module))?, DeviceNode::parse(node)?)
@@ -74,6 +83,21 @@ impl Node {
             }
             _ => return None,
         })
+    }
+}
+
+impl ServiceNode {
+    /// Whether the back end receives.
+    pub(crate) fn receives(self) -> bool {
+        self != Self::Devicebound
+    }
+
+    /// What a token has to cover.
+    pub(crate) fn path(self) -> &'static [&'static str] {
+        match self {
+            Self::Devicebound => &["messages", "devicebound"],
+            Self::Feedback | Self::FileNotifications => &["messages", "servicebound"],
+        }
     }
 }
 
@@ -134,9 +158,9 @@ mod tests {
             ("$cbs", Some(Node::Cbs)),
             ("$management", Some(Node::Management)),
             ("amqps://h:5671/eh/$management", Some(Node::Management)),
-            ("/messages/devicebound", Some(Node::Devicebound)),
-            ("amqps://h:5671/messages/deviceBound", Some(Node::Devicebound)),
-            ("/messages/servicebound/Feedback", Some(Node::Feedback)),
+            ("/messages/devicebound", Some(Node::Service(ServiceNode::Devicebound))),
+            ("amqps://h:5671/messages/deviceBound", Some(Node::Service(ServiceNode::Devicebound))),
+            ("/messages/servicebound/Feedback", Some(Node::Service(ServiceNode::Feedback))),
             (
                 "amqps://h/messages/events/$management",
                 Some(Node::Redirect("$management".to_owned())),

@@ -17,9 +17,8 @@ use iothub_wire::json::twin::Layout;
 
 use crate::connection::Conversation;
 use crate::error::{AmqpError, NOT_ALLOWED};
-use crate::link::Partial;
 use crate::message::{AmqpMessage, BATCH_FORMAT, field, timestamp};
-use crate::node::{DeviceNode, Node, named_identity};
+use crate::node::{DeviceNode, Node, ServiceNode, named_identity};
 use crate::outgoing::{last_offset, long};
 use crate::value::Value;
 
@@ -32,10 +31,10 @@ impl Conversation {
         &mut self,
         channel: u16,
         handle: u32,
-        complete: &Partial,
+        format: u32,
+        payload: Bytes,
         out: &mut BytesMut,
     ) -> Result<(), AmqpError> {
-        let payload = Bytes::copy_from_slice(&complete.payload);
         let message = read(payload)?;
         let Some(link) = self.link(channel, handle) else { return Ok(()) };
         let (node, pair) = (link.node.clone(), link.pair.clone());
@@ -43,9 +42,11 @@ impl Conversation {
         match node {
             Node::Cbs => self.put_token(channel, &message, out).await,
             Node::Management => self.manage(channel, &message, out).await,
-            Node::Devicebound => return self.send_devicebound(channel, handle, &message).await,
+            Node::Service(ServiceNode::Devicebound) => {
+                return self.send_devicebound(channel, handle, &message).await;
+            }
             Node::Device(id, DeviceNode::Events) => {
-                return self.send_events(&id, complete.format, &message).await;
+                return self.send_events(&id, format, &message).await;
             }
             Node::Device(id, DeviceNode::Twin) => {
                 self.twin(&id, pair.as_deref(), version.as_deref(), &message, out).await;

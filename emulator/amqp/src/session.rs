@@ -88,6 +88,13 @@ impl Conversation {
         self.sessions.get_mut(&channel)?.links.get_mut(&handle)
     }
 
+    /// All links, with their channels and handles.
+    pub(crate) fn links(&self) -> impl Iterator<Item = (u16, u32, &Link)> {
+        self.sessions.iter().flat_map(|(channel, session)| {
+            session.links.iter().map(move |(handle, link)| (*channel, *handle, link))
+        })
+    }
+
     pub(crate) fn error(&self, error: &HubError) -> AmqpError {
         AmqpError::of(error, &self.hub)
     }
@@ -125,18 +132,14 @@ impl Conversation {
         let receives = link.receives;
         self.pump(channel, out);
         if flow.drain && receives {
-            self.arrived_by_now_boxed(out).await;
+            // In a box, since what arrives can lead to more of the same.
+            Box::pin(self.arrived_by_now(out)).await;
             self.drained(channel, handle, out);
         } else if flow.echo {
             let fields = self.session(channel)?.flow(Some(handle), false);
             write_frame(out, AMQP_FRAME, channel, (FLOW, fields), &[]);
         }
         Ok(())
-    }
-
-    /// In a box, since what arrives can lead to more of the same.
-    async fn arrived_by_now_boxed(&mut self, out: &mut BytesMut) {
-        Box::pin(self.arrived_by_now(out)).await;
     }
 
     /// Gives back the credit that is left.
@@ -182,9 +185,11 @@ impl Conversation {
         }
         match collected {
             Ok(None) => {}
-            Ok(Some(complete)) => {
-                let outcome = self.received(channel, handle, &complete, out).await;
-                self.settle_incoming(channel, &complete, outcome, out);
+            Ok(Some(Partial { delivery, format, settled, payload })) => {
+                let outcome = self.received(channel, handle, format, payload.freeze(), out).await;
+                if !settled {
+                    write_outcome(out, channel, delivery, outcome);
+                }
                 self.renew_credit(channel, handle, out);
             }
             Err(error) => self.detach(channel, handle, &error, out),
@@ -194,25 +199,8 @@ impl Conversation {
 
     /// How much has come of messages of which more is to come.
     fn partial_bytes(&self) -> usize {
-        let links = self.sessions.values().flat_map(|session| session.links.values());
-        links.filter_map(|link| link.partial.as_ref()).map(|partial| partial.payload.len()).sum()
-    }
-
-    fn settle_incoming(
-        &mut self,
-        channel: u16,
-        complete: &Partial,
-        outcome: Result<(), AmqpError>,
-        out: &mut BytesMut,
-    ) {
-        if complete.settled {
-            return;
-        }
-        let state = match outcome {
-            Ok(()) => Value::described(ACCEPTED, Value::List(Vec::new())),
-            Err(error) => Value::described(REJECTED, Value::List(vec![error.to_value()])),
-        };
-        write_disposition(out, channel, true, complete.delivery, state);
+        let begun = self.links().filter_map(|(_, _, link)| link.partial.as_ref());
+        begun.map(|partial| partial.payload.len()).sum()
     }
 
     fn renew_credit(&mut self, channel: u16, handle: u32, out: &mut BytesMut) {
@@ -258,11 +246,8 @@ impl Conversation {
                 settled.map_err(|why| self.error(&why))
             }
             Unsettled::Feedback(token) => {
-                let services = self.sessions.values().flat_map(|session| session.links.values());
-                let Some(principal) = services.filter_map(|link| link.service.clone()).next()
-                else {
-                    return Ok(());
-                };
+                let mut services = self.links().filter_map(|(_, _, link)| link.service.clone());
+                let Some(principal) = services.next() else { return Ok(()) };
                 let held = self.hub.service(principal).settle_feedback(*token, settlement);
                 match held.map_err(|why| self.error(&why))? {
                     true => Ok(()),
@@ -293,7 +278,7 @@ impl Conversation {
         out: &mut BytesMut,
     ) {
         if self.link(channel, handle).is_some() {
-            write_detach(out, channel, handle, Some(error));
+            write_detach(out, channel, handle, error);
         }
         self.drop_link(channel, handle);
     }
@@ -381,15 +366,18 @@ fn settlement(state: &Value) -> Settlement {
     }
 }
 
-pub(crate) fn write_detach(
-    out: &mut BytesMut,
-    channel: u16,
-    handle: u32,
-    error: Option<&AmqpError>,
-) {
-    let error = error.map_or(Value::Null, AmqpError::to_value);
-    let fields = vec![Value::Uint(handle), Value::Bool(true), error];
+pub(crate) fn write_detach(out: &mut BytesMut, channel: u16, handle: u32, error: &AmqpError) {
+    let fields = vec![Value::Uint(handle), Value::Bool(true), error.to_value()];
     write_frame(out, AMQP_FRAME, channel, (DETACH, fields), &[]);
+}
+
+/// Says what became of a message that the client sent.
+fn write_outcome(out: &mut BytesMut, channel: u16, delivery: u32, outcome: Result<(), AmqpError>) {
+    let state = match outcome {
+        Ok(()) => Value::described(ACCEPTED, Value::List(Vec::new())),
+        Err(error) => Value::described(REJECTED, Value::List(vec![error.to_value()])),
+    };
+    write_disposition(out, channel, true, delivery, state);
 }
 
 fn write_disposition(out: &mut BytesMut, channel: u16, receives: bool, id: u32, state: Value) {

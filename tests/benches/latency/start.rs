@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use iothub_tests::program::{EMULATOR, command};
+use iothub_tests::program::{EMULATOR, FREE_PORTS, command};
 use tempfile::TempDir;
 
 use crate::mosquitto::Mosquitto;
@@ -62,16 +62,7 @@ fn time_to_ready(state_dir: &Path) -> Duration {
 fn try_time_to_ready(state_dir: &Path) -> Option<Duration> {
     let admin = free_address();
     let mut command = command(EMULATOR, state_dir);
-    command.args([
-        "run",
-        "--mqtts-port",
-        "0",
-        "--amqps-port",
-        "0",
-        "--https-port",
-        "0",
-        "--admin-port",
-    ]);
+    command.envs(FREE_PORTS).args(["run", "--admin-port"]);
     command.arg(admin.port().to_string()).stdin(Stdio::null()).stdout(Stdio::null());
     let start = Instant::now();
     let mut child = command.spawn().unwrap();

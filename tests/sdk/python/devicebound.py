@@ -1,12 +1,9 @@
 """Cloud-to-device messages as azure-iot-device receives them over MQTT."""
 
 import json
-import queue
 import time
 
-from azure.iot.device import IoTHubDeviceClient
-
-from harness import Device, PATIENCE, case, equal, main, registry, take
+from harness import Device, PATIENCE, case, equal, listening, main, registry, take
 
 
 def send(device, body, system=None, properties=None):
@@ -25,14 +22,6 @@ def eventually_none_waits(device):
     while waiting(device):
         assert time.monotonic() < deadline, "the messages stay in the queue"
         time.sleep(0.05)
-
-
-def listening(device):
-    client = IoTHubDeviceClient.create_from_connection_string(device.connection_string())
-    messages = queue.Queue()
-    client.on_message_received = messages.put
-    client.connect()
-    return client, messages
 
 
 @case

@@ -20,6 +20,7 @@ import time
 import traceback
 import uuid
 
+from azure.iot.device import IoTHubDeviceClient
 from azure.iot.hub import IoTHubRegistryManager
 from azure.iot.hub.models import Twin, TwinProperties
 from msrest.exceptions import HttpOperationError
@@ -96,6 +97,15 @@ class Device:
         """Patches the desired properties."""
         patch = Twin(properties=TwinProperties(desired=desired))
         return registry().update_twin(self.id, patch, etag)
+
+
+def listening(device):
+    """A client that is connected, and the cloud-to-device messages that come to it."""
+    client = IoTHubDeviceClient.create_from_connection_string(device.connection_string())
+    messages = queue.Queue()
+    client.on_message_received = messages.put
+    client.connect()
+    return client, messages
 
 
 def plain(properties):

@@ -2,17 +2,7 @@
 
 import queue
 
-from azure.iot.device import IoTHubDeviceClient
-
-from harness import Device, case, equal, eventually, main, registry, take
-
-
-def listening(device):
-    client = IoTHubDeviceClient.create_from_connection_string(device.connection_string())
-    messages = queue.Queue()
-    client.on_message_received = messages.put
-    client.connect()
-    return client, messages
+from harness import Device, case, equal, eventually, listening, main, registry, take
 
 
 @case
