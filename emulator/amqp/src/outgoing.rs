@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use iothub_core::auth::AuthMethod;
 use iothub_core::devicebound::Delivery;
 use iothub_core::devicebound::feedback::{FeedbackBatch, FeedbackDelivery};
 use iothub_core::event::{Event, EventSource};
@@ -179,10 +178,8 @@ fn annotations(sequence_number: u64, offset: u64, event: &Event) -> Vec<(&'stati
     if let Some(module) = &event.sender.module {
         annotations.push(("iothub-connection-module-id", Value::string(module.as_str())));
     }
-    if let Some(method) = event.auth_method {
-        let scope = if event.sender.module.is_some() { "module" } else { "device" };
-        annotations
-            .push(("iothub-connection-auth-method", Value::string(auth_method(method, scope))));
+    if let Some(method) = event.auth_method_json() {
+        annotations.push(("iothub-connection-auth-method", Value::string(method)));
         let generation = event.generation.to_string();
         annotations.push(("iothub-connection-auth-generation-id", Value::string(generation)));
     }
@@ -192,18 +189,6 @@ fn annotations(sequence_number: u64, offset: u64, event: &Event) -> Vec<(&'stati
         annotations.push(("dt-dataschema", Value::string(model.clone())));
     }
     annotations
-}
-
-/// The JSON that tells how a sender authenticated.
-fn auth_method(method: AuthMethod, scope: &str) -> String {
-    let (scope, kind, issuer) = match method {
-        AuthMethod::DeviceKey => (scope, "sas", "iothub"),
-        AuthMethod::Policy => ("hub", "sas", "iothub"),
-        AuthMethod::Certificate => (scope, "x509", "external"),
-    };
-    format!(
-        r#"{{"scope":"{scope}","type":"{kind}","issuer":"{issuer}","acceptingIpFilterRule":null}}"#
-    )
 }
 
 /// A cloud-to-device message as devices get it.

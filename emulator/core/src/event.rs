@@ -43,6 +43,31 @@ pub enum EventSource {
 }
 
 impl EventSource {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Telemetry,
+        Self::TwinChange,
+        Self::DeviceLifecycle,
+        Self::DeviceConnectionState,
+        Self::DigitalTwinChange,
+    ];
+
+    /// What routes call it.
+    pub fn route_source(self) -> &'static str {
+        match self {
+            Self::Telemetry => "DeviceMessages",
+            Self::TwinChange => "TwinChangeEvents",
+            Self::DeviceLifecycle => "DeviceLifecycleEvents",
+            Self::DeviceConnectionState => "DeviceConnectionStateEvents",
+            Self::DigitalTwinChange => "DigitalTwinChangeEvents",
+        }
+    }
+
+    /// The source that routes call so, in any case.
+    pub fn of_route(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|source| source.route_source().eq_ignore_ascii_case(name))
+    }
+
     /// The value of `iothub-message-source`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -103,6 +128,11 @@ pub enum SystemProperty {
 }
 
 impl Message {
+    /// A system property, if it is set.
+    pub fn system(&self, name: SystemProperty) -> Option<&str> {
+        self.system.iter().find_map(|(known, value)| (*known == name).then_some(value.as_str()))
+    }
+
     /// The size that the service counts: body, values of system properties, names and values of
     /// application properties.
     pub fn size(&self) -> usize {
@@ -117,6 +147,19 @@ impl Message {
 }
 
 impl Event {
+    /// How the sender authenticated, as the service writes it; none if the hub itself says this.
+    pub fn auth_method_json(&self) -> Option<String> {
+        let scope = if self.sender.module.is_some() { "module" } else { "device" };
+        let (scope, kind, issuer) = match self.auth_method? {
+            AuthMethod::DeviceKey => (scope, "sas", "iothub"),
+            AuthMethod::Policy => ("hub", "sas", "iothub"),
+            AuthMethod::Certificate => (scope, "x509", "external"),
+        };
+        Some(format!(
+            r#"{{"scope":"{scope}","type":"{kind}","issuer":"{issuer}","acceptingIpFilterRule":null}}"#
+        ))
+    }
+
     /// What keeping it costs, roughly.
     pub fn kept_bytes(&self) -> usize {
         self.message.size() + limits::EVENT_OVERHEAD_BYTES

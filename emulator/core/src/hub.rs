@@ -17,16 +17,17 @@ use crate::error::HubError;
 use crate::ids::{DeviceId, GenerationId, IdentityId};
 use crate::job::{Job, JobId};
 use crate::limits;
+use crate::notice::Notices;
 use crate::query::twin::Connections;
 use crate::query::twin::TwinDocument;
 use crate::random::Random;
-use crate::readers::Readers;
+use crate::route::Wiring;
 use crate::session::{
     Connect, Connected, ConnectionState, DeviceRequest, DeviceSession, Presences, ServiceSession,
     keep_configured, run_jobs,
 };
 use crate::store::{
-    Change, Effect, EventHub, EventLog, Record, Records, StoreError, Versioned, Watcher,
+    Change, Committed, Effect, EventHub, EventLog, Record, Records, StoreError, Versioned, Watcher,
 };
 use crate::table::Table;
 use crate::throttle::{Operation, Throttles};
@@ -43,6 +44,8 @@ pub struct Ports {
     pub events: Arc<dyn EventLog>,
     /// The consumer groups of the built-in endpoint; `$Default` is always there.
     pub consumer_groups: Vec<String>,
+    /// Where events go.
+    pub routing: Wiring,
     /// Where configurations live.
     pub configurations: Arc<dyn Table<ConfigurationId, Configuration>>,
     /// Where jobs live.
@@ -52,7 +55,7 @@ pub struct Ports {
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
     /// Where chance comes from.
-    pub random: Random,
+    pub random: Arc<Random>,
     /// Where import and export jobs read and write, if there is such a place.
     pub storage: Option<Arc<dyn Storage>>,
 }
@@ -63,6 +66,7 @@ pub struct Hub(Arc<Inner>);
 
 struct Inner {
     name: String,
+    /// The built-in one first, then those that routes name.
     event_hubs: Vec<EventHub>,
     policies: Vec<SharedAccessPolicy>,
     throttles: Option<Throttles>,
@@ -81,16 +85,17 @@ struct Inner {
 }
 
 /// What a hub holds beside its records: who is connected, and what waits for devices.
-#[derive(Default)]
 struct Live {
     presences: Presences,
+    notices: Arc<Notices>,
     devicebound: Queues,
 }
 
 impl Watcher for Live {
-    fn committed(&self, effects: &[(IdentityId, Effect)]) {
-        self.presences.committed(effects);
-        for (id, effect) in effects {
+    fn committed(&self, committed: &Committed<'_>) {
+        self.presences.committed(committed.effects);
+        self.notices.committed(committed);
+        for (id, effect) in committed.effects {
             if *effect == Effect::Deleted && id.module.is_none() {
                 self.devicebound.remove(&id.device);
             }
@@ -106,10 +111,18 @@ impl Hub {
         throttles: Option<Throttles>,
         ports: Ports,
     ) -> Self {
-        let live = Arc::new(Live::default());
-        ports.records.watch(live.clone());
         let name = name.into();
-        let event_hubs = vec![built_in(&name, &ports)];
+        let notices = Arc::new(Notices::new(
+            &name,
+            ports.routing.clone(),
+            ports.clock.clone(),
+            ports.random.clone(),
+        ));
+        let presences = Presences::new(notices.clone());
+        let live = Arc::new(Live { presences, notices, devicebound: Queues::default() });
+        ports.records.watch(live.clone());
+        let mut event_hubs = vec![built_in(&name, &ports)];
+        event_hubs.extend(ports.routing.event_hubs(ports.clock.now()));
         let continuation_key = SymmetricKey::generate(&ports.random);
         Self(Arc::new(Inner {
             name,
@@ -149,6 +162,11 @@ impl Hub {
     /// All event hubs, the built-in one first.
     pub fn event_hubs(&self) -> &[EventHub] {
         &self.0.event_hubs
+    }
+
+    /// Where events go.
+    pub(crate) fn routing(&self) -> &Wiring {
+        &self.0.ports.routing
     }
 
     /// Counts an operation, and returns when the hub's throttles let it through.
@@ -271,6 +289,10 @@ impl Hub {
         &self.0.live.presences
     }
 
+    pub(crate) fn notices(&self) -> &Notices {
+        &self.0.live.notices
+    }
+
     pub(crate) fn devicebound(&self) -> &Queues {
         &self.0.live.devicebound
     }
@@ -307,13 +329,20 @@ impl Hub {
                 record: Some(record.clone()),
                 effects,
             };
-            match self.records().commit(change).await {
+            match self.commit(change).await {
                 Ok(_) => return Ok(record),
                 Err(StoreError::Conflict) => {}
                 Err(error) => return Err(error.into()),
             }
         }
         Err(HubError::Conflict(id.clone().into()))
+    }
+
+    /// Makes a change, and tells of it whoever follows such changes.
+    pub(crate) async fn commit(&self, change: Change) -> Result<(), StoreError> {
+        self.records().commit(change).await?;
+        self.tell_notices().await;
+        Ok(())
     }
 
     /// Lets the configurations have their say in a decision.
@@ -345,10 +374,11 @@ impl Hub {
         Applying { configurations, holds, now: self.now(), random: self.random() }.to(record)
     }
 
-    /// What the hub does by itself: keeps twins as configurations want them, and runs jobs. Never
+    /// What the hub does by itself: keeps twins as configurations want them, runs jobs, and tells of
+    /// connections that ended. Never
     /// returns; whoever runs the hub runs this beside it, and drops it to end it.
     pub async fn work(&self) {
-        tokio::join!(keep_configured(self), run_jobs(self));
+        tokio::join!(keep_configured(self), run_jobs(self), self.keep_telling());
     }
 
     pub(crate) fn jobs(&self) -> &dyn Table<JobId, Job> {
@@ -392,19 +422,8 @@ impl Hub {
     }
 }
 
-/// The consumer group that every event hub has.
-const DEFAULT_CONSUMER_GROUP: &str = "$Default";
-
 fn built_in(name: &str, ports: &Ports) -> EventHub {
-    let mut consumer_groups = vec![DEFAULT_CONSUMER_GROUP.to_owned()];
-    consumer_groups.extend(ports.consumer_groups.iter().cloned());
-    EventHub {
-        name: name.to_owned(),
-        log: ports.events.clone(),
-        consumer_groups,
-        created: ports.clock.now(),
-        readers: Readers::default(),
-    }
+    EventHub::new(name, ports.events.clone(), &ports.consumer_groups, ports.clock.now())
 }
 
 /// What a change makes of a record, and what follows from it for whom.

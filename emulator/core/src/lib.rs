@@ -14,6 +14,7 @@
 //!   done with many devices, once.
 //! * [`store`], [`table`], [`time`], [`random`]: the ports behind which records, documents, the clock
 //!   and chance live.
+//! * [`route`]: which endpoints an event goes to; `notice`: the events that the hub makes itself.
 //! * [`readers`]: who reads an event hub, since some want to be alone.
 //! * [`throttle`]: the rates of a tier, for who asks for them.
 //! * [`transfer`]: jobs that import and export the registry, and the port to their files.
@@ -36,10 +37,12 @@ pub mod ids;
 pub mod job;
 pub mod limits;
 pub mod method;
+mod notice;
 pub mod query;
 pub mod random;
 pub mod readers;
 pub mod registry;
+pub mod route;
 pub mod session;
 pub mod store;
 pub mod table;

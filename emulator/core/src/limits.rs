@@ -75,6 +75,12 @@ pub const CONSUMER_GROUPS: usize = 20;
 pub const EVENT_LOG_BYTES: usize = 100 * 1024 * 1024;
 /// What an event costs beside its body and properties when counting the bytes kept. Ours.
 pub const EVENT_OVERHEAD_BYTES: usize = 256;
+/// Endpoints that routes can name beside the built-in one: documented.
+pub const ROUTING_ENDPOINTS: usize = 10;
+/// Routes of a hub: documented.
+pub const ROUTES: usize = 100;
+/// Enrichments of a hub: documented.
+pub const ENRICHMENTS: usize = 10;
 
 /// Bytes in a cloud-to-device message: body and properties. Documented.
 pub const DEVICEBOUND_BYTES: usize = 64 * 1024;

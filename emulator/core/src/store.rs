@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::event::Event;
-use crate::ids::{DeviceId, IdentityId, ModuleId};
+use crate::ids::{DeviceId, GenerationId, IdentityId, ModuleId};
 use crate::readers::Readers;
 use crate::registry::identity::{DeviceIdentity, ModuleIdentity};
 use crate::time::Timestamp;
@@ -99,6 +99,8 @@ pub enum Effect {
     Disabled,
     /// The identity is gone.
     Deleted,
+    /// The twin got a new content, rather than a patch.
+    TwinReplaced,
 }
 
 /// Why a commit or a read failed.
@@ -135,8 +137,65 @@ pub trait Records: Send + Sync + 'static {
 
 /// Somebody who is told what was committed.
 pub trait Watcher: Send + Sync + 'static {
-    /// A record was committed with `effects`. Must not wait, nor call the store.
-    fn committed(&self, effects: &[(IdentityId, Effect)]);
+    /// A record was committed. Must not wait, nor call the store.
+    fn committed(&self, committed: &Committed<'_>);
+}
+
+/// What was committed.
+#[derive(Clone, Copy, Debug)]
+pub struct Committed<'c> {
+    /// The record before; none if there was none.
+    pub before: Option<&'c Record>,
+    /// The record after; none if it is gone.
+    pub after: Option<&'c Record>,
+    /// What follows, and for whom.
+    pub effects: &'c [(IdentityId, Effect)],
+}
+
+/// One identity of a record, at one side of a commit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Side<'c> {
+    pub(crate) generation: GenerationId,
+    pub(crate) twin: &'c Twin,
+}
+
+impl<'c> Committed<'c> {
+    /// The device and its modules before the commit.
+    pub(crate) fn before_sides(&self) -> Vec<(IdentityId, Side<'c>)> {
+        self.before.map(sides).unwrap_or_default()
+    }
+
+    /// The device and its modules after it.
+    pub(crate) fn after_sides(&self) -> Vec<(IdentityId, Side<'c>)> {
+        self.after.map(sides).unwrap_or_default()
+    }
+
+    /// The identities whose twin has another version than before.
+    pub(crate) fn changed_twins(&self) -> Vec<(IdentityId, Side<'c>, Side<'c>)> {
+        let before = self.before_sides();
+        let changed = |(id, after): (IdentityId, Side<'c>)| {
+            let (_, before) = before.iter().find(|(other, _)| *other == id)?;
+            let same = before.generation == after.generation;
+            let written = before.twin.version != after.twin.version;
+            (same && written).then_some((id, *before, after))
+        };
+        self.after_sides().into_iter().filter_map(changed).collect()
+    }
+}
+
+/// The device first.
+fn sides(record: &Record) -> Vec<(IdentityId, Side<'_>)> {
+    let device = &record.identity;
+    let of_device = Side { generation: device.generation, twin: &record.twin };
+    let of_module = |module: &'_ Arc<ModuleRecord>| IdentityId {
+        device: device.id.clone(),
+        module: Some(module.identity.id.clone()),
+    };
+    let modules = record.modules.values().map(|module| {
+        let side = Side { generation: module.identity.generation, twin: &module.twin };
+        (of_module(module), side)
+    });
+    std::iter::once((device.id.clone().into(), of_device)).chain(modules).collect()
 }
 
 /// An event with its place in the log.
@@ -230,7 +289,27 @@ pub struct EventHub {
     pub readers: Readers,
 }
 
+/// The consumer group that every event hub has.
+const DEFAULT_CONSUMER_GROUP: &str = "$Default";
+
 impl EventHub {
+    /// An event hub over this log, with these consumer groups and the one that all have.
+    pub fn new(
+        name: &str,
+        log: Arc<dyn EventLog>,
+        consumer_groups: &[String],
+        created: Timestamp,
+    ) -> Self {
+        let default = std::iter::once(DEFAULT_CONSUMER_GROUP.to_owned());
+        Self {
+            name: name.to_owned(),
+            log,
+            consumer_groups: default.chain(consumer_groups.iter().cloned()).collect(),
+            created,
+            readers: Readers::default(),
+        }
+    }
+
     /// Whether it has this consumer group.
     pub fn has_group(&self, name: &str) -> bool {
         self.consumer_groups.iter().any(|group| group.eq_ignore_ascii_case(name))

@@ -21,6 +21,7 @@ use iothub_core::job::{Action, Job, JobDraft, JobId, JobStatus};
 use iothub_core::limits;
 use iothub_core::random::Random;
 use iothub_core::registry::identity::{Authentication, DeviceIdentity, Status};
+use iothub_core::route::Wiring;
 use iothub_core::session::{QueryRows, ServiceSession};
 use iothub_core::store::{Change, Record, Records as _};
 use iothub_core::time::{Clock as _, ManualClock, Timestamp};
@@ -54,11 +55,12 @@ impl Fixture {
             records: records.clone(),
             events: Arc::new(MemoryEventLog::new(1, 1024)),
             consumer_groups: Vec::new(),
+            routing: Wiring::default(),
             configurations: Arc::new(MemoryTable::default()),
             jobs: Arc::new(MemoryTable::default()),
             authorities: Arc::new(NoAuthorities),
             clock: clock.clone(),
-            random: Random::seeded(1),
+            random: Arc::new(Random::seeded(1)),
             storage: None,
         };
         let hub = Hub::new("hub", vec![policy], None, ports);

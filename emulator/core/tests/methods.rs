@@ -21,6 +21,7 @@ use iothub_core::limits;
 use iothub_core::method::{MethodAnswer, MethodCall, MethodRequest, Payload, Timeouts};
 use iothub_core::random::Random;
 use iothub_core::registry::identity::IdentityDraft;
+use iothub_core::route::Wiring;
 use iothub_core::session::{
     Assurance, Channel, CloseReason, Connect, Connected, Downlink, DownlinkReceiver, ServiceSession,
 };
@@ -59,11 +60,12 @@ async fn fixture() -> Fixture {
         records: Arc::new(MemoryRecords::default()),
         events: Arc::new(MemoryEventLog::new(1, 1024)),
         consumer_groups: Vec::new(),
+        routing: Wiring::default(),
         configurations: Arc::new(MemoryTable::default()),
         jobs: Arc::new(MemoryTable::default()),
         authorities: Arc::new(NoAuthorities),
         clock: clock.clone(),
-        random: Random::seeded(1),
+        random: Arc::new(Random::seeded(1)),
         storage: None,
     };
     let hub = Hub::new("hub", vec![policy], None, ports);

@@ -8,7 +8,7 @@ use iothub_core::event::{Event, EventSource, Message};
 use iothub_core::ids::{DeviceId, GenerationId, IdentityId};
 use iothub_core::registry::identity::{Authentication, DeviceIdentity, Status};
 use iothub_core::store::{
-    Change, Effect, EventLog, Position, Record, Records, Revision, StoreError, Watcher,
+    Change, Committed, Effect, EventLog, Position, Record, Records, Revision, StoreError, Watcher,
 };
 use iothub_core::table::{Table, TableChange};
 use iothub_core::time::Timestamp;
@@ -35,11 +35,17 @@ fn record(name: &str, version: u64) -> Arc<Record> {
 }
 
 #[derive(Default)]
-struct Seen(Mutex<Vec<(IdentityId, Effect)>>);
+struct Seen(Mutex<Vec<(Versions, (IdentityId, Effect))>>);
+
+/// The versions of an identity before and after a commit.
+type Versions = (Option<u64>, Option<u64>);
 
 impl Watcher for Seen {
-    fn committed(&self, effects: &[(IdentityId, Effect)]) {
-        self.0.lock().unwrap().extend_from_slice(effects);
+    fn committed(&self, committed: &Committed<'_>) {
+        let mut seen = self.0.lock().unwrap();
+        let version = |record: Option<&Record>| record.map(|record| record.identity.version);
+        let sides = (version(committed.before), version(committed.after));
+        seen.extend(committed.effects.iter().map(|effect| (sides, effect.clone())));
     }
 }
 
@@ -99,7 +105,10 @@ pub(crate) async fn commits_are_watched(records: impl Records) {
         ..change
     };
     records.commit(remove).await.unwrap();
-    let expected = [(id("d").into(), Effect::Disabled), (id("d").into(), Effect::Deleted)];
+    let expected = [
+        ((None, Some(1)), (id("d").into(), Effect::Disabled)),
+        ((Some(1), None), (id("d").into(), Effect::Deleted)),
+    ];
     assert_eq!(*seen.0.lock().unwrap(), expected);
 }
 

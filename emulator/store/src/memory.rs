@@ -9,8 +9,8 @@ use dashmap::mapref::entry::Entry;
 use iothub_core::event::Event;
 use iothub_core::ids::DeviceId;
 use iothub_core::store::{
-    Answer, Change, EventLog, LoggedEvent, PartitionState, Position, Record, Records, Revision,
-    StoreError, Versioned, Watcher,
+    Answer, Change, Committed, EventLog, LoggedEvent, PartitionState, Position, Record, Records,
+    Revision, StoreError, Versioned, Watcher,
 };
 use iothub_core::time::Timestamp;
 use tokio::sync::watch;
@@ -28,17 +28,22 @@ pub struct MemoryRecords {
 impl MemoryRecords {
     fn apply(&self, change: Change) -> Result<Revision, StoreError> {
         let entry = self.by_id.entry(change.id.clone());
-        let found = match &entry {
-            Entry::Occupied(entry) => Some(entry.get().revision),
+        let before = match &entry {
+            Entry::Occupied(entry) => Some(entry.get()),
             Entry::Vacant(_) => None,
         };
+        let found = before.map(|before| before.revision);
         if found != change.expected {
             return Err(StoreError::Conflict);
         }
         let revision = Revision(found.map_or(1, |Revision(revision)| revision + 1));
         // Told while the entry, and with it the shard, is locked.
         if let Some(watcher) = self.watcher.get() {
-            watcher.committed(&change.effects);
+            watcher.committed(&Committed {
+                before: before.map(|before| &*before.record),
+                after: change.record.as_deref(),
+                effects: &change.effects,
+            });
         }
         match (entry, change.record) {
             (entry, Some(record)) => drop(entry.insert(Versioned { record, revision })),

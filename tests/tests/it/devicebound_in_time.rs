@@ -17,6 +17,7 @@ use iothub_core::hub::{Hub, Ports};
 use iothub_core::ids::{DeviceId, IdentityId, Precondition};
 use iothub_core::limits;
 use iothub_core::random::Random;
+use iothub_core::route::Wiring;
 use iothub_core::session::{
     Assurance, Channel, Connect, Connected, DeviceRequest, Downlink, ServiceSession,
 };
@@ -53,9 +54,10 @@ impl Bench {
             records: Arc::new(MemoryRecords::default()),
             events: Arc::new(MemoryEventLog::new(4, 1024 * 1024)),
             consumer_groups: Vec::new(),
+            routing: Wiring::default(),
             authorities: Arc::new(NoAuthorities),
             clock: clock.clone(),
-            random: Random::seeded(1),
+            random: Arc::new(Random::seeded(1)),
             storage: None,
             configurations: Arc::new(MemoryTable::default()),
             jobs: Arc::new(MemoryTable::default()),

@@ -23,7 +23,7 @@ impl Expression {
         self.truth(document) == Some(true)
     }
 
-    fn truth(&self, document: &impl Subject) -> Option<bool> {
+    pub(super) fn truth(&self, document: &impl Subject) -> Option<bool> {
         match self {
             Self::Compare(comparison, operands) => {
                 let (one, other) = &**operands;
@@ -52,6 +52,30 @@ impl Expression {
             Self::Negative(operand) => operand.value(document).as_number().map(|x| -x).into(),
             Self::Arithmetic(first, rest) => arithmetic(first, rest, document).into(),
             condition => condition.truth(document).into(),
+        }
+    }
+}
+
+impl Expression {
+    /// Shows all names in it to `visit`.
+    pub(super) fn each_path<'e>(&'e self, visit: &mut impl FnMut(&'e Path)) {
+        match self {
+            Self::Constant(_) | Self::Undefined => {}
+            Self::Path(path) => visit(path),
+            Self::Negative(one) | Self::Not(one) | Self::In { value: one, .. } => {
+                one.each_path(visit);
+            }
+            Self::Compare(_, both) => {
+                both.0.each_path(visit);
+                both.1.each_path(visit);
+            }
+            Self::Arithmetic(first, rest) => {
+                first.each_path(visit);
+                rest.iter().for_each(|(_, operand)| operand.each_path(visit));
+            }
+            Self::Call(_, all) | Self::All(all) | Self::Any(all) => {
+                all.iter().for_each(|one| one.each_path(visit));
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use super::ast::{Comparison, Expression, Operator};
 use super::error::QueryError;
 use super::functions::Function;
 use super::lexer::{Brackets, Kind, Symbol};
-use super::parser::{Parser, is_reserved};
+use super::parser::Parser;
 use super::value::number;
 
 const COMPARISONS: [(Symbol, Comparison); 6] = [
@@ -129,7 +129,7 @@ impl Parser<'_> {
                 self.advance()?;
                 Ok(Expression::Undefined)
             }
-            Kind::Word(word) if !is_reserved(word) => self.path_or_call(),
+            Kind::Word(word) if !self.is_reserved(word) => self.path_or_call(),
             Kind::Name(_) => self.path_or_call(),
             _ => self.constant().map(Expression::Constant),
         }

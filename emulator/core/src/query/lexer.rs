@@ -72,6 +72,9 @@ const SYMBOLS: [(&str, Symbol); 18] = [
     ("]", Symbol::CloseBracket),
 ];
 
+/// How the system properties of messages begin that have hyphens in their names.
+const HYPHENATED: [&str; 2] = ["$dt-", "$iothub-"];
+
 /// What `[[` begins: a name, or an array in an array. Only the parser knows which can stand there.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Brackets {
@@ -120,7 +123,9 @@ impl<'a> Lexer<'a> {
         let rest = self.rest();
         let Some(first) = rest.chars().next() else { return Ok(Kind::End) };
         if is_word_start(first) {
-            return Ok(Kind::Word(self.take(rest.find(|c| !is_word(c)))));
+            let hyphens = HYPHENATED.iter().any(|prefix| starts_with_ignoring_case(rest, prefix));
+            let is_part = |c| is_word(c) || (hyphens && c == '-');
+            return Ok(Kind::Word(self.take(rest.find(|c| !is_part(c)))));
         }
         if first.is_ascii_digit() {
             return self.number().map(Kind::Number);
@@ -238,6 +243,10 @@ impl<'a> Lexer<'a> {
     fn rest(&self) -> &'a str {
         self.text.get(self.at..).unwrap_or_default()
     }
+}
+
+fn starts_with_ignoring_case(text: &str, prefix: &str) -> bool {
+    text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
 fn is_word_start(c: char) -> bool {

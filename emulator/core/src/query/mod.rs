@@ -31,6 +31,7 @@ mod expression;
 mod functions;
 mod group;
 mod lexer;
+pub mod message;
 mod page;
 mod parser;
 mod path;
@@ -48,6 +49,7 @@ pub use run::{Page, Rows, Run};
 pub use value::Datum;
 
 use ast::{Expression, Statement};
+use message::MessageDocument;
 
 /// A query that has been understood.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,6 +100,47 @@ impl Condition {
     /// Whether a document of the source fulfils it.
     pub fn holds(&self, document: &impl Subject) -> bool {
         self.expression.as_ref().is_none_or(|expression| expression.holds(document))
+    }
+}
+
+/// What a message has to fulfil to take a route.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RouteCondition(Option<Expression>);
+
+impl RouteCondition {
+    /// Reads a condition. An empty one holds for all messages.
+    ///
+    /// # Errors
+    ///
+    /// Says what is wrong with it and where.
+    pub fn parse(text: &str) -> Result<Self, QueryError> {
+        let expression = parser::message_condition(text)?;
+        // What the service writes where nobody wrote a condition.
+        Ok(Self(expression.filter(|found| *found != Expression::Constant(true.into()))))
+    }
+
+    /// Whether the sender's twin has a say in it.
+    pub(crate) fn reads_twin(&self) -> bool {
+        let of_twin = |path: &&Path| matches!(&path.attribute, Attribute::Message(attribute) if attribute.is_of_twin());
+        self.paths().iter().any(of_twin)
+    }
+
+    /// Whether a message fulfils it; none where that cannot be said.
+    pub fn truth(&self, message: &MessageDocument<'_>) -> Option<bool> {
+        self.0.as_ref().map_or(Some(true), |expression| expression.truth(message))
+    }
+
+    /// The names in it, each once, in the order in which they stand.
+    pub fn paths(&self) -> Vec<&Path> {
+        let mut paths = Vec::new();
+        if let Some(expression) = &self.0 {
+            expression.each_path(&mut |path| {
+                if !paths.contains(&path) {
+                    paths.push(path);
+                }
+            });
+        }
+        paths
     }
 }
 

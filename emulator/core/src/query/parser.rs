@@ -4,27 +4,16 @@
 use super::ast::{Expression, Statement};
 use super::error::QueryError;
 use super::lexer::{Brackets, Kind, Lexer, Symbol, Token};
+use super::message;
 use super::path::{Path, Source, TwinInJobs};
 use super::select::{self, Item, RawAggregate, Target};
 use crate::limits;
 
 /// Words that are no names unless they stand in `[[…]]`.
-const RESERVED: [&str; 14] = [
-    "select",
-    "from",
-    "where",
-    "group",
-    "as",
-    "and",
-    "or",
-    "not",
-    "in",
-    "nin",
-    "true",
-    "false",
-    "null",
-    "undefined",
-];
+const RESERVED: [&str; 9] = ["and", "or", "not", "in", "nin", "true", "false", "null", "undefined"];
+
+/// The same, but for conditions on messages, which have no clauses.
+const CLAUSES: [&str; 5] = ["select", "from", "where", "group", "as"];
 
 /// What the service puts before a bare condition, and counts when it names a place in it.
 const BEFORE_CONDITION: &str = "SELECT * FROM devices WHERE ";
@@ -61,6 +50,17 @@ pub(super) fn condition(text: &str) -> Result<(Source, Option<Expression>), Quer
     Ok((parser.source, Some(expression)))
 }
 
+/// Parses the condition of a route; none stands for all messages.
+pub(super) fn message_condition(text: &str) -> Result<Option<Expression>, QueryError> {
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    let mut parser = Parser { of_messages: true, ..Parser::new(text, 0)? };
+    let expression = parser.expression()?;
+    parser.end()?;
+    Ok(Some(expression))
+}
+
 /// A text, the token to look at, and what has been learned of the names in it.
 pub(super) struct Parser<'a> {
     lexer: Lexer<'a>,
@@ -68,6 +68,8 @@ pub(super) struct Parser<'a> {
     depth: usize,
     source: Source,
     alias: Option<String>,
+    /// Whether names are those of messages, which no query reads but the conditions of routes do.
+    of_messages: bool,
 }
 
 /// A path before the source is known.
@@ -103,7 +105,14 @@ impl<'a> Parser<'a> {
         }
         let mut lexer = Lexer::new(text, indent);
         let token = lexer.next(Brackets::Name)?;
-        Ok(Self { lexer, token, depth: 0, source: Source::Devices, alias: None })
+        Ok(Self {
+            lexer,
+            token,
+            depth: 0,
+            source: Source::Devices,
+            alias: None,
+            of_messages: false,
+        })
     }
 
     pub(super) fn source(&self) -> Source {
@@ -115,6 +124,9 @@ impl<'a> Parser<'a> {
     }
 
     pub(super) fn resolve(&self, path: &RawPath) -> Result<Path, QueryError> {
+        if self.of_messages {
+            return Ok(message::path(&path.segments));
+        }
         self.source.resolve(&path.segments, self.alias.as_deref()).map_err(|TwinInJobs| {
             self.error(path.start, "devices.jobs has no tags and properties of twins")
         })
@@ -193,7 +205,7 @@ impl<'a> Parser<'a> {
             self.error(start, problem)
         })?;
         let named = self.take_keyword("AS")?;
-        if named || matches!(self.token.kind, Kind::Word(word) if !is_reserved(word)) {
+        if named || matches!(self.token.kind, Kind::Word(word) if !self.is_reserved(word)) {
             self.alias = Some(self.name()?);
         }
         Ok(())
@@ -232,15 +244,33 @@ impl<'a> Parser<'a> {
     pub(super) fn path(&mut self) -> Result<RawPath, QueryError> {
         let start = self.token.start;
         let mut segments = vec![self.name()?];
-        while self.take(Symbol::Dot)? {
-            segments.push(self.name()?);
+        loop {
+            if self.take(Symbol::Dot)? {
+                segments.push(self.name()?);
+            } else if self.of_messages && self.at(Symbol::OpenBracket) {
+                segments.push(self.index()?);
+            } else {
+                return Ok(RawPath { segments, start });
+            }
         }
-        Ok(RawPath { segments, start })
+    }
+
+    /// `[0]`
+    fn index(&mut self) -> Result<String, QueryError> {
+        self.advance()?;
+        let index = match self.kind() {
+            Kind::Number(number) => number.as_u64(),
+            _ => None,
+        };
+        let Some(index) = index else { return Err(self.unexpected("an index")) };
+        self.advance()?;
+        self.expect(Symbol::CloseBracket, "']'")?;
+        Ok(index.to_string())
     }
 
     fn name(&mut self) -> Result<String, QueryError> {
         let name = match self.token.kind {
-            Kind::Word(word) if !is_reserved(word) => word,
+            Kind::Word(word) if !self.is_reserved(word) => word,
             Kind::Name(name) => name,
             _ => return Err(self.unexpected("a name")),
         };
@@ -321,6 +351,11 @@ impl<'a> Parser<'a> {
         if self.take_keyword(keyword)? { Ok(()) } else { Err(self.unexpected(keyword)) }
     }
 
+    pub(super) fn is_reserved(&self, word: &str) -> bool {
+        let clauses = if self.of_messages { &[] } else { CLAUSES.as_slice() };
+        RESERVED.iter().chain(clauses).any(|reserved| reserved.eq_ignore_ascii_case(word))
+    }
+
     /// The service's own words, and what could have stood there.
     pub(super) fn unexpected(&self, expected: &str) -> QueryError {
         let found = match self.token.kind {
@@ -329,10 +364,6 @@ impl<'a> Parser<'a> {
         };
         self.error(self.token.start, format!("{found}, expected {expected}"))
     }
-}
-
-pub(super) fn is_reserved(word: &str) -> bool {
-    RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(word))
 }
 
 #[cfg(test)]

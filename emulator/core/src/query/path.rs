@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use super::message::MessageAttribute;
+
 /// What a query reads from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Source {
@@ -28,6 +30,8 @@ pub struct Path {
 pub enum Attribute {
     /// One that twins have.
     Twin(TwinAttribute),
+    /// One that messages have.
+    Message(MessageAttribute),
     /// A member of something else than a twin, or one that twins do not have; as it was written.
     Other(String),
 }
@@ -178,6 +182,7 @@ impl Path {
             (Some(last), _) => Cow::Borrowed(last),
             (None, Attribute::Other(name)) => Cow::Borrowed(name),
             (None, Attribute::Twin(attribute)) => Cow::Borrowed(attribute.name()),
+            (None, Attribute::Message(attribute)) => Cow::Borrowed(attribute.name()),
         }
     }
 }

@@ -61,6 +61,7 @@ impl Subject for Row {
                 section.map_or(Datum::Undefined, |section| Datum::below(section, &path.below))
             }
             Attribute::Twin(attribute) => below(attribute.name(), &path.below),
+            Attribute::Message(_) => Datum::Undefined,
         }
     }
 

@@ -4,7 +4,7 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::eval::Subject;
 use super::path::{Attribute, Path, TwinAttribute};
@@ -122,8 +122,8 @@ impl<'c> TwinDocument<'c> {
             }
             TwinAttribute::Version => Datum::Number(self.twin().version.into()),
             TwinAttribute::Properties => composite(json!({
-                "desired": section_json(&self.twin().desired),
-                "reported": section_json(&self.twin().reported),
+                "desired": self.twin().desired.to_json(),
+                "reported": self.twin().reported.to_json(),
             })),
             TwinAttribute::Capabilities => composite(json!({ "iotEdge": device.iot_edge })),
             TwinAttribute::DeviceScope => optional(device.device_scope.as_deref()),
@@ -189,20 +189,13 @@ fn thumbprints(authentication: &Authentication) -> Value {
 /// Desired or reported properties, with what the service keeps beside them.
 fn section<'a>(section: &'a Section, path: &[String]) -> Datum<'a> {
     match path {
-        [] => composite(section_json(section)),
+        [] => composite(section.to_json()),
         [name] if name == "$version" => Datum::Number(section.version.into()),
         [name, path @ ..] if name == "$metadata" => {
             section.metadata.find(path).map_or(Datum::Undefined, Datum::from_json)
         }
         path => Datum::member(&section.properties, path),
     }
-}
-
-fn section_json(section: &Section) -> Value {
-    let mut members: Map<String, Value> = section.properties.clone();
-    members.insert("$metadata".to_owned(), Value::Object(section.metadata.to_json()));
-    members.insert("$version".to_owned(), section.version.into());
-    Value::Object(members)
 }
 
 #[cfg(test)]

@@ -109,7 +109,7 @@ impl ServiceSession {
                 record,
                 effects,
             };
-            match hub.records().commit(change).await {
+            match hub.commit(change).await {
                 Ok(_) => return Ok(decided.twin),
                 Err(StoreError::Conflict) => {}
                 Err(error) => return Err(error.into()),
@@ -137,7 +137,7 @@ async fn renew(hub: &Hub, id: &IdentityId, which: WhichKey) -> Result<SymmetricK
             record: Some(Arc::new(record)),
             effects: Vec::new(),
         };
-        match hub.records().commit(change).await {
+        match hub.commit(change).await {
             Ok(_) => return Ok(keys),
             Err(StoreError::Conflict) => {}
             Err(error) => return Err(error.into()),

@@ -63,6 +63,8 @@ impl DeviceSession {
         // when there was no connection yet that its commit could have closed.
         session.check_identity().await?;
         session.announce_model().await?;
+        session.hub.presences().tell_connected(session.id(), connection);
+        session.hub.tell_notices().await;
         Ok(Connected { session, receiver, resumed })
     }
 

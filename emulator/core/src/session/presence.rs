@@ -10,7 +10,8 @@ use super::subscriptions::{Channel, Subscription, Subscriptions};
 use crate::ids::{GenerationId, IdentityId};
 use crate::method::broker::{Arrivals, Calls, Lost, NotCalled, PendingCall};
 use crate::method::{MethodCall, MethodName, Payload};
-use crate::store::{Effect, Watcher};
+use crate::notice::Notices;
+use crate::store::Effect;
 use crate::time::Timestamp;
 
 /// Tells the connections of one device apart.
@@ -45,12 +46,13 @@ impl ConnectionState {
 
 /// Everybody who is, or was, connected. Locks are per shard and held for a few statements; nothing
 /// here waits or calls the store, so that the store may call in while it commits.
-#[derive(Debug, Default)]
 pub(crate) struct Presences {
     by_id: DashMap<IdentityId, Presence>,
     last_connection: AtomicU64,
     /// Who waits for a device to listen to its methods.
     arrivals: Arrivals,
+    /// Who is to be told that a device connected or disconnected.
+    notices: Arc<Notices>,
 }
 
 #[derive(Debug)]
@@ -63,6 +65,8 @@ struct Presence {
     /// Kept between connections if the session is persistent.
     subscriptions: Subscriptions,
     persistent: bool,
+    /// Whether it was told that the device is connected.
+    told: bool,
     changed: Timestamp,
     activity: Arc<Activity>,
 }
@@ -92,6 +96,15 @@ pub(super) struct Arrival {
 }
 
 impl Presences {
+    pub(crate) fn new(notices: Arc<Notices>) -> Self {
+        Self {
+            by_id: DashMap::new(),
+            last_connection: AtomicU64::new(0),
+            arrivals: Arrivals::default(),
+            notices,
+        }
+    }
+
     /// Connects, and closes whatever connection there was.
     pub(super) fn connect(
         &self,
@@ -107,6 +120,7 @@ impl Presences {
         if presence.generation != generation {
             // A device of the same name that has been deleted since.
             presence.close(CloseReason::Deleted);
+            self.tell(id, &mut presence, false);
             *presence = Presence::new(generation);
         }
         presence.close(CloseReason::TakenOver);
@@ -132,6 +146,23 @@ impl Presences {
         }
     }
 
+    /// Tells that the device of this connection, which was let in for good, is connected.
+    pub(super) fn tell_connected(&self, id: &IdentityId, connection: ConnectionId) {
+        if let Some(mut presence) = self.by_id.get_mut(id)
+            && presence.is(connection)
+        {
+            self.tell(id, &mut presence, true);
+        }
+    }
+
+    /// Tells whether a device is connected, if that is news.
+    fn tell(&self, id: &IdentityId, presence: &mut Presence, connected: bool) {
+        if presence.told != connected {
+            presence.told = connected;
+            self.notices.connection(id, presence.generation, connected);
+        }
+    }
+
     /// Ends a connection, unless another has taken its place.
     pub(super) fn disconnect(&self, id: &IdentityId, connection: ConnectionId, now: Timestamp) {
         let Some(mut presence) = self.by_id.get_mut(id) else { return };
@@ -140,6 +171,7 @@ impl Presences {
         }
         presence.connection = None;
         presence.changed = now;
+        self.tell(id, &mut presence, false);
         if !presence.persistent {
             presence.subscriptions = Subscriptions::default();
         }
@@ -148,7 +180,10 @@ impl Presences {
     /// Undoes a connection of an identity that turned out to be gone, unless another has taken its
     /// place: nothing would ever remove what stays of it.
     pub(super) fn forget(&self, id: &IdentityId, connection: ConnectionId) {
-        self.by_id.remove_if(id, |_, presence| presence.is(connection));
+        let gone = self.by_id.remove_if(id, |_, presence| presence.is(connection));
+        if let Some((_, mut presence)) = gone {
+            self.tell(id, &mut presence, false);
+        }
     }
 
     /// Changes what a connection listens to, unless another has taken its place.
@@ -233,8 +268,9 @@ impl Presences {
     }
 }
 
-impl Watcher for Presences {
-    fn committed(&self, effects: &[(IdentityId, Effect)]) {
+impl Presences {
+    /// Lets connected devices know what a commit means for them.
+    pub(crate) fn committed(&self, effects: &[(IdentityId, Effect)]) {
         for (id, effect) in effects {
             match effect {
                 Effect::DesiredChanged(patch) => {
@@ -246,12 +282,14 @@ impl Watcher for Presences {
                 }
                 Effect::Disabled => self.close(id, CloseReason::Disabled),
                 Effect::Deleted => {
-                    if let Some((_, presence)) = self.by_id.remove(id) {
+                    if let Some((_, mut presence)) = self.by_id.remove(id) {
                         presence.close(CloseReason::Deleted);
+                        self.tell(id, &mut presence, false);
                     }
                     // Who waits for it learns that it will not come.
                     self.arrivals.announce(id);
                 }
+                Effect::TwinReplaced => {}
             }
         }
     }
@@ -265,6 +303,7 @@ impl Presence {
             calls: Arc::default(),
             subscriptions: Subscriptions::default(),
             persistent: false,
+            told: false,
             changed: Timestamp::NEVER,
             activity: Arc::default(),
         }
@@ -308,7 +347,7 @@ mod tests {
 
     #[test]
     fn a_connection_of_a_vanished_identity_leaves_nothing_behind() {
-        let presences = Presences::default();
+        let presences = Presences::new(Arc::new(Notices::unheard()));
         let id = IdentityId::from(DeviceId::parse("d").unwrap());
         let generation = GenerationId::at(Timestamp::NEVER);
         let connect = || presences.connect(&id, generation, true, Timestamp::NEVER);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::auth::DevicePrincipal;
 use crate::devicebound::{Delivery, LockToken, Settlement};
 use crate::error::HubError;
-use crate::event::{Event, EventSource, Message, partition_of};
+use crate::event::{Event, EventSource, Message};
 use crate::hub::Hub;
 use crate::ids::{DeviceId, IdentityId};
 use crate::limits;
@@ -104,9 +104,7 @@ impl Hub {
             model_id,
             source: EventSource::Telemetry,
         };
-        let log = self.events();
-        log.append(partition_of(principal.id(), log.partitions()), event).await?;
-        Ok(())
+        self.publish(event).await
     }
 }
 

@@ -123,7 +123,7 @@ impl ServiceSession {
                 record: None,
                 effects: registry::for_all(&current.record, &Effect::Deleted),
             };
-            match self.hub.records().commit(change).await {
+            match self.hub.commit(change).await {
                 Err(StoreError::Conflict) => {}
                 other => return Ok(other.map(drop)?),
             }
@@ -227,7 +227,7 @@ impl ServiceSession {
         let record = Arc::new(record);
         let change =
             Change { id: id.clone(), expected: None, record: Some(record.clone()), effects };
-        match self.hub.records().commit(change).await {
+        match self.hub.commit(change).await {
             Ok(_) => Ok(record),
             Err(StoreError::Conflict) => Err(HubError::DeviceAlreadyExists(id.clone())),
             Err(error) => Err(error.into()),

@@ -84,13 +84,19 @@ impl Metadata {
 
     /// The object that stands under `$metadata`.
     pub fn to_json(&self) -> Map<String, Value> {
+        let mut json = self.own_json();
+        for (key, member) in &self.members {
+            json.insert(key.clone(), Value::Object(member.to_json()));
+        }
+        json
+    }
+
+    /// The same, without the members.
+    pub(crate) fn own_json(&self) -> Map<String, Value> {
         let mut json = Map::new();
         json.insert("$lastUpdated".to_owned(), Value::String(self.updated.to_string()));
         if let Some(version) = self.version {
             json.insert("$lastUpdatedVersion".to_owned(), version.into());
-        }
-        for (key, member) in &self.members {
-            json.insert(key.clone(), Value::Object(member.to_json()));
         }
         json
     }

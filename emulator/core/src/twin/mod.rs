@@ -94,6 +94,14 @@ impl Section {
         Self { properties: Document::new(), metadata: Metadata::new(now), version: 1 }
     }
 
+    /// The properties, and what the service keeps beside them.
+    pub(crate) fn to_json(&self) -> Value {
+        let mut members = self.properties.clone();
+        members.insert("$metadata".to_owned(), Value::Object(self.metadata.to_json()));
+        members.insert("$version".to_owned(), self.version.into());
+        Value::Object(members)
+    }
+
     fn merged(&self, patch: &Document, stamp: Stamp) -> Self {
         let mut section = self.clone();
         section.version += 1;
@@ -198,7 +206,7 @@ impl Twin {
             twin.tags = Some(tags);
         }
         let effect = twin.replace_desired(desired, now);
-        Ok((twin, vec![effect]))
+        Ok((twin, vec![effect, Effect::TwinReplaced]))
     }
 
     /// Applies what the device reports.

@@ -32,7 +32,7 @@ fn patched(twin: &Twin, patch: &TwinPatch, now: Timestamp) -> (Twin, Option<Valu
 fn told(effects: &[Effect]) -> Option<Value> {
     match effects {
         [] => None,
-        [Effect::DesiredChanged(patch)] => Some(Value::Object(patch.patch.clone())),
+        [Effect::DesiredChanged(patch), ..] => Some(Value::Object(patch.patch.clone())),
         other => panic!("{other:?}"),
     }
 }

@@ -1,0 +1,161 @@
+//! A twin changed: what of it, and what that is in the digital twin.
+
+use serde_json::{Map, Value, json};
+
+use super::{JSON, Notice, json_patch};
+use crate::digital_twin;
+use crate::event::EventSource;
+use crate::ids::{GenerationId, IdentityId};
+use crate::store::{Committed, Effect};
+use crate::twin::{Document, Metadata, Section, Twin};
+
+/// Shows `tell` which twins changed.
+pub(super) fn notices(
+    committed: &Committed<'_>,
+    mut tell: impl FnMut(&IdentityId, GenerationId, Notice),
+) {
+    for (id, before, after) in committed.changed_twins() {
+        let replaced = committed
+            .effects
+            .iter()
+            .any(|(of, effect)| *of == id && matches!(effect, Effect::TwinReplaced));
+        let (operation, body) = if replaced {
+            ("replaceTwin", whole(&id, after.twin))
+        } else {
+            ("updateTwin", changes(before.twin, after.twin))
+        };
+        let notice = Notice {
+            source: EventSource::TwinChange,
+            schema: "twinChangeNotification",
+            operation,
+            content_type: JSON,
+            body,
+        };
+        tell(&id, after.generation, notice);
+    }
+}
+
+/// Shows `tell` what changed in the twins of devices that announced a model.
+pub(super) fn of_digital_twins(
+    committed: &Committed<'_>,
+    mut tell: impl FnMut(&IdentityId, GenerationId, Notice),
+) {
+    for (id, before, after) in committed.changed_twins() {
+        if after.twin.model_id.is_none() {
+            continue;
+        }
+        let name = id.module.as_ref().map_or_else(|| id.device.as_str(), |module| module.as_str());
+        let documents = [before.twin, after.twin].map(|twin| digital_twin::document(name, twin));
+        let operations = json_patch::between(&documents[0], &documents[1]);
+        if operations.is_empty() {
+            continue;
+        }
+        let notice = Notice {
+            source: EventSource::DigitalTwinChange,
+            schema: "digitalTwinChangeNotification",
+            operation: "updateTwin",
+            content_type: "application/json-patch+json",
+            body: Value::Array(operations),
+        };
+        tell(&id, after.generation, notice);
+    }
+}
+
+/// A whole twin, as notices show it.
+pub(super) fn whole(id: &IdentityId, twin: &Twin) -> Value {
+    let mut body = json!({ "deviceId": id.device.as_str() });
+    if let Some(module) = &id.module {
+        body["moduleId"] = module.as_str().into();
+    }
+    body["etag"] = twin.etag().as_str().into();
+    body["version"] = twin.version.into();
+    if let Some(tags) = &twin.tags {
+        body["tags"] = Value::Object(tags.clone());
+    }
+    body["properties"] = json!({
+        "desired": twin.desired.to_json(),
+        "reported": twin.reported.to_json(),
+    });
+    body
+}
+
+/// What of a twin changed, and nothing else.
+fn changes(before: &Twin, after: &Twin) -> Value {
+    let mut body = json!({ "version": after.version });
+    if before.tags != after.tags {
+        let none = Document::new();
+        let (before, after) = (before.tags.as_ref(), after.tags.as_ref());
+        let changed = changed_members(before.unwrap_or(&none), after.unwrap_or(&none));
+        body["tags"] = Value::Object(changed);
+    }
+    let mut properties = Map::new();
+    let sections = [
+        ("desired", &before.desired, &after.desired),
+        ("reported", &before.reported, &after.reported),
+    ];
+    for (name, before, after) in sections {
+        if before.version != after.version {
+            properties.insert(name.to_owned(), section_changes(before, after));
+        }
+    }
+    if !properties.is_empty() {
+        body["properties"] = Value::Object(properties);
+    }
+    body
+}
+
+fn changed_members(before: &Document, after: &Document) -> Document {
+    let mut changed = Document::new();
+    for (name, value) in after {
+        match (before.get(name), value) {
+            (Some(old), new) if old == new => {}
+            (Some(Value::Object(old)), Value::Object(new)) => {
+                changed.insert(name.clone(), Value::Object(changed_members(old, new)));
+            }
+            _ => drop(changed.insert(name.clone(), value.clone())),
+        }
+    }
+    changed.extend(removed(before, after));
+    changed
+}
+
+/// Null for what is gone.
+fn removed(before: &Document, after: &Document) -> impl Iterator<Item = (String, Value)> {
+    let gone = before.keys().filter(|name| !after.contains_key(*name));
+    gone.map(|name| (name.clone(), Value::Null))
+}
+
+fn section_changes(before: &Section, after: &Section) -> Value {
+    let (mut changed, metadata) =
+        written((&before.properties, Some(&before.metadata)), (&after.properties, &after.metadata));
+    changed.insert("$metadata".to_owned(), Value::Object(metadata));
+    changed.insert("$version".to_owned(), after.version.into());
+    Value::Object(changed)
+}
+
+/// What a write touched, with its metadata: also what got the value that it had.
+fn written(
+    (before, metadata_before): (&Document, Option<&Metadata>),
+    (after, metadata): (&Document, &Metadata),
+) -> (Document, Map<String, Value>) {
+    let (mut changed, mut told) = (Document::new(), metadata.own_json());
+    for (name, value) in after {
+        let Some(metadata) = metadata.member(name) else { continue };
+        let old = before.get(name);
+        let old_metadata = metadata_before.and_then(|before| before.member(name));
+        if old == Some(value) && old_metadata == Some(metadata) {
+            continue;
+        }
+        let (value, metadata) = match (old, value) {
+            (Some(Value::Object(old)), Value::Object(new)) => {
+                let (value, told) = written((old, old_metadata), (new, metadata));
+                (Value::Object(value), told)
+            }
+            _ => (value.clone(), metadata.to_json()),
+        };
+        changed.insert(name.clone(), value);
+        told.insert(name.clone(), Value::Object(metadata));
+    }
+    changed.extend(removed(before, after));
+    (changed, told)
+}

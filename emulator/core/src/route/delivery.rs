@@ -1,0 +1,143 @@
+//! How an event gets to its endpoints.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::properties::{EndpointKind, EndpointProperties};
+use super::{Routing, Target, enrichment};
+use crate::error::HubError;
+use crate::event::{Event, EventSource, partition_of};
+use crate::hub::Hub;
+use crate::query::message::MessageDocument;
+use crate::store::{Answer, EventHub, EventLog};
+use crate::time::Timestamp;
+
+/// An endpoint outside the hub.
+pub trait Sink: Send + Sync + 'static {
+    /// Takes an event. It may wait for room, or drop the event and tell the log so, but keeps only
+    /// so many.
+    fn take(&self, event: Arc<Event>) -> Answer<'_, ()>;
+}
+
+/// What is behind the name of an endpoint.
+#[derive(Clone)]
+pub enum Outlet {
+    /// An event hub of the hub's own.
+    EventHub(Arc<dyn EventLog>),
+    /// Something outside.
+    Sink(Arc<dyn Sink>),
+}
+
+/// Rules for where events go, with what is behind the names of their endpoints.
+#[derive(Clone, Debug)]
+pub struct Wiring {
+    routing: Routing,
+    /// In the order of the endpoints.
+    outlets: Vec<Outlet>,
+    /// Asked for every event and every change of a twin.
+    plain: bool,
+    listened: [bool; EventSource::ALL.len()],
+}
+
+impl Routing {
+    /// Lets `outlet` find what is behind each endpoint.
+    pub fn wired(self, outlet: impl Fn(&EndpointProperties) -> Outlet) -> Wiring {
+        Wiring {
+            outlets: self.endpoints.iter().map(outlet).collect(),
+            plain: self.is_plain(),
+            listened: EventSource::ALL.map(|source| self.listens(source)),
+            routing: self,
+        }
+    }
+}
+
+impl Default for Wiring {
+    /// Telemetry goes to the built-in endpoint.
+    fn default() -> Self {
+        let routing = Routing::default();
+        Self {
+            plain: routing.is_plain(),
+            listened: EventSource::ALL.map(|source| routing.listens(source)),
+            outlets: Vec::new(),
+            routing,
+        }
+    }
+}
+
+impl Wiring {
+    /// The event hubs among the endpoints.
+    pub(crate) fn event_hubs(&self, created: Timestamp) -> Vec<EventHub> {
+        let endpoints = self.routing.endpoints.iter().zip(&self.outlets);
+        let event_hub =
+            |(endpoint, outlet): (&EndpointProperties, &Outlet)| match (&endpoint.kind, outlet) {
+                (EndpointKind::EventHub { consumer_groups, .. }, Outlet::EventHub(log)) => {
+                    Some(EventHub::new(&endpoint.name, log.clone(), consumer_groups, created))
+                }
+                _ => None,
+            };
+        endpoints.filter_map(event_hub).collect()
+    }
+
+    /// Whether a route takes events of this source, so that they are worth making.
+    pub(crate) fn listens(&self, source: EventSource) -> bool {
+        self.listened.get(source as usize).copied().unwrap_or_default()
+    }
+}
+
+impl Hub {
+    /// Brings an event to where the routes want it; it is kept there when this returns.
+    pub(crate) async fn publish(&self, event: Event) -> Result<(), HubError> {
+        let wiring = self.routing();
+        if wiring.plain && event.source == EventSource::Telemetry {
+            return append(&**self.events(), event).await;
+        }
+        for (target, event) in self.routed(&wiring.routing, event).await? {
+            match target {
+                Target::BuiltIn => append(&**self.events(), event).await?,
+                Target::Custom(index) => match wiring.outlets.get(index) {
+                    Some(Outlet::EventHub(log)) => append(&**log, event).await?,
+                    Some(Outlet::Sink(sink)) => sink.take(Arc::new(event)).await?,
+                    None => {}
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// What goes where: for each endpoint its own copy, which is cheap, since bodies are shared.
+    async fn routed(
+        &self,
+        routing: &Routing,
+        event: Event,
+    ) -> Result<Vec<(Target, Event)>, HubError> {
+        let sender = if routing.reads_twin(event.source) {
+            self.records().get(&event.sender.device).await?.map(|found| found.record)
+        } else {
+            None
+        };
+        let message = MessageDocument::new(&event, sender);
+        let enriched = |target: Target| {
+            let mut copy = event.clone();
+            for enrichment in routing.enrichments.iter().filter(|one| one.is_for(target)) {
+                enrichment::set(&mut copy, enrichment.property(self.name(), &message));
+            }
+            (target, copy)
+        };
+        Ok(routing.targets(event.source, &message).into_iter().map(enriched).collect())
+    }
+}
+
+async fn append(log: &dyn EventLog, event: Event) -> Result<(), HubError> {
+    let partition = partition_of(&event.sender, log.partitions());
+    log.append(partition, event).await?;
+    Ok(())
+}
+
+impl fmt::Debug for Outlet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::EventHub(_) => "EventHub",
+            Self::Sink(_) => "Sink",
+        })
+    }
+}
