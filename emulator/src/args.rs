@@ -137,6 +137,9 @@ pub(crate) struct Options {
     /// How many partitions the Event Hubs-compatible endpoint has, 2 to 32 [default: 4]
     #[arg(long, value_name = "COUNT")]
     event_partitions: Option<String>,
+    /// How many days event hubs keep events, 1 to 7 [default: 1]
+    #[arg(long, value_name = "DAYS")]
+    event_retention_days: Option<String>,
     /// A consumer group beside $Default; may be given several times
     #[arg(long, value_name = "NAME")]
     consumer_group: Vec<String>,
@@ -206,6 +209,7 @@ impl Options {
             ("admin-bind", &self.admin_bind),
             ("admin-port", &self.admin_port),
             ("event-partitions", &self.event_partitions),
+            ("event-retention-days", &self.event_retention_days),
             ("strict-hosts", &self.strict_hosts),
             ("storage-dir", &self.storage_dir),
             ("keys", &self.keys),
@@ -293,6 +297,7 @@ mod tests {
             "--device-ca=a.pem",
             "--device-ca=b.pem",
             "--event-partitions=8",
+            "--event-retention-days=7",
             "--consumer-group=a",
             "--strict-hosts",
             "--state-dir=/s",
@@ -318,6 +323,7 @@ mod tests {
             config.amqps_port == default.amqps_port,
             config.amqp_port == default.amqp_port,
             config.event_partitions == default.event_partitions,
+            config.event_retention == default.event_retention,
             config.consumer_groups == default.consumer_groups,
             config.admin_bind == default.admin_bind,
             config.admin_port == default.admin_port,
@@ -338,7 +344,7 @@ mod tests {
             config.units == default.units,
             config.enforce_throttles == default.enforce_throttles,
         ];
-        assert_eq!(same, [false; 26]);
+        assert_eq!(same, [false; 27]);
         assert_eq!(resolve(&[&["run"], line.as_slice()].concat()), config);
     }
 

@@ -19,6 +19,7 @@
 //! ```
 
 mod host_name;
+mod routing;
 mod sources;
 mod values;
 
@@ -33,6 +34,7 @@ pub use self::host_name::HostName;
 pub use self::sources::{Flags, Mistake, OPTIONS, Origin, Sources};
 
 use iothub_core::limits;
+use iothub_core::route::properties::RoutingProperties;
 
 use self::sources::Layers;
 use self::values::Kind;
@@ -69,8 +71,12 @@ pub struct Config {
     pub device_authorities: Vec<PathBuf>,
     /// How many partitions the built-in endpoint for events has.
     pub event_partitions: usize,
+    /// How long event hubs keep events.
+    pub event_retention: Duration,
     /// Its consumer groups beside `$Default`.
     pub consumer_groups: Vec<String>,
+    /// Where events go.
+    pub routing: RoutingProperties,
     /// Whether a connection for a host name that is none of the emulator's is refused.
     pub strict_hosts: bool,
     /// Where certificates are kept from one run to the next; none keeps them in memory only.
@@ -156,7 +162,9 @@ impl Default for Config {
             aliases: Vec::new(),
             device_authorities: Vec::new(),
             event_partitions: limits::EVENT_PARTITIONS,
+            event_retention: *limits::EVENT_RETENTION.start(),
             consumer_groups: Vec::new(),
+            routing: RoutingProperties::default(),
             strict_hosts: false,
             state_dir: None,
             storage_dir: None,
@@ -200,7 +208,11 @@ impl Config {
             event_partitions: layers
                 .one("event-partitions", &Kind::PARTITIONS)
                 .unwrap_or(default.event_partitions),
+            event_retention: layers
+                .one("event-retention-days", &Kind::RETENTION_DAYS)
+                .unwrap_or(default.event_retention),
             consumer_groups: layers.many("consumer-group", &Kind::CONSUMER_GROUP),
+            routing: routing::routing(&mut layers),
             strict_hosts: layers.one("strict-hosts", &Kind::SWITCH).unwrap_or_default(),
             state_dir: state_dir(&mut layers, sources),
             storage_dir: layers.one("storage-dir", &Kind::PATH),

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use iothub_admin::Readiness;
 use iothub_core::directory::Directory;
 use iothub_core::hub::{Hub, Ports};
-use iothub_core::limits;
 use iothub_core::random::Random;
+use iothub_core::route::{Routing, RoutingMistake};
 use iothub_core::throttle::Throttles;
-use iothub_core::time::Clock as _;
-use iothub_store::memory::{MemoryEventLog, MemoryRecords};
+use iothub_core::time::Clock;
+use iothub_store::memory::MemoryRecords;
 use iothub_store::memory_table::MemoryTable;
 use iothub_wire::connection_string::{Host, ServiceConnectionString};
 use iothub_wire::local::{FILE_NAME, LocalEmulator};
@@ -27,6 +27,7 @@ use crate::certificate::{CertificateError, Certificates, client};
 use crate::clock::SystemClock;
 use crate::config::{Config, FALLBACK_HTTPS_PORT, HTTPS_PORT};
 use crate::drain::{self, Drain, Drainer};
+use crate::endpoints::{self, Queues};
 use crate::http;
 use crate::keys::built_in_policies;
 use crate::listener::{Port, handshake, no_delay};
@@ -47,6 +48,7 @@ pub struct Emulator {
     connection_string: String,
     certificates: Certificates,
     drainer: Drainer,
+    endpoints: Queues,
     announcement: Option<Announcement>,
 }
 
@@ -93,6 +95,9 @@ pub enum StartError {
         /// What the operating system says.
         source: io::Error,
     },
+    /// The configuration says where events go, and that does not hold together.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Routing(Vec<RoutingMistake>),
     /// The operating system gives no random bytes.
     #[error("the operating system gives no random bytes: {0}")]
     Entropy(String),
@@ -106,7 +111,7 @@ impl Emulator {
     /// Names the file or the address that is wrong.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
         let certificates = Certificates::prepare(config, SystemClock.now())?;
-        let hub = build_hub(config)?;
+        let (hub, endpoints) = build_hub(config)?;
         let ports = BoundPorts::bind(config)?;
         let addresses = ports.addresses();
         let (drainer, drain) = drain::channel();
@@ -123,7 +128,15 @@ impl Emulator {
                 &certificates,
             )?),
         };
-        Ok(Self { hub, addresses, connection_string, certificates, drainer, announcement })
+        Ok(Self {
+            hub,
+            addresses,
+            connection_string,
+            certificates,
+            drainer,
+            endpoints,
+            announcement,
+        })
     }
 
     /// The hub that it serves.
@@ -163,10 +176,11 @@ impl Emulator {
 
     /// Stops accepting, closes the sessions, and returns when the last one has ended.
     pub async fn stop(self) {
-        let Self { drainer, announcement, .. } = self;
+        let Self { drainer, announcement, endpoints, .. } = self;
         // Nobody should find an emulator that no longer accepts.
         drop(announcement);
         drainer.drain().await;
+        endpoints.empty().await;
     }
 }
 
@@ -178,28 +192,29 @@ async fn work(hub: Hub, drain: Drain) {
     }
 }
 
-fn build_hub(config: &Config) -> Result<Hub, StartError> {
+fn build_hub(config: &Config) -> Result<(Hub, Queues), StartError> {
     let mut entropy = [0; 32];
     SysRng.try_fill_bytes(&mut entropy).map_err(|error| StartError::Entropy(error.to_string()))?;
     let random = Random::from_entropy(entropy);
     let policies = built_in_policies(config.keys, &random);
     let dir = config.state_dir.as_ref().map(StateDir::open).transpose()?;
+    let routing = Routing::new(&config.routing).map_err(StartError::Routing)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let (routing, endpoints) = endpoints::wire(config, routing, &clock);
     let ports = Ports {
         records: Arc::new(MemoryRecords::default()),
-        events: Arc::new(MemoryEventLog::new(
-            config.event_partitions,
-            limits::EVENT_LOG_BYTES / config.event_partitions.max(1),
-        )),
+        events: endpoints::event_log(config.event_partitions, config, clock.clone()),
         consumer_groups: config.consumer_groups.clone(),
+        routing,
         configurations: Arc::new(MemoryTable::default()),
         jobs: Arc::new(MemoryTable::default()),
         authorities: Arc::new(Authorities::new(&config.device_authorities, dir)?),
-        clock: Arc::new(SystemClock),
-        random,
+        clock,
+        random: Arc::new(random),
         storage: config.storage_dir.clone().map(|root| Arc::new(Folder::new(root)) as _),
     };
     let throttles = config.enforce_throttles.then(|| Throttles::new(config.tier, config.units));
-    Ok(Hub::new(&config.hub_name, policies, throttles, ports))
+    Ok((Hub::new(&config.hub_name, policies, throttles, ports), endpoints))
 }
 
 fn directory(config: &Config, hub: &Hub) -> Directory {

@@ -18,6 +18,7 @@ pub mod clock;
 pub mod config;
 mod drain;
 mod emulator;
+mod endpoints;
 mod http;
 pub mod keys;
 mod listener;

@@ -75,6 +75,11 @@ pub const CONSUMER_GROUPS: usize = 20;
 pub const EVENT_LOG_BYTES: usize = 100 * 1024 * 1024;
 /// What an event costs beside its body and properties when counting the bytes kept. Ours.
 pub const EVENT_OVERHEAD_BYTES: usize = 256;
+/// How long event hubs may keep events: documented, one day if nobody says otherwise.
+pub const EVENT_RETENTION: RangeInclusive<Duration> =
+    Duration::from_secs(24 * 3600)..=Duration::from_secs(7 * 24 * 3600);
+/// What may wait for a folder or a webhook that routes name: the emulator's own.
+pub const ENDPOINT_QUEUE_BYTES: usize = 16 * 1024 * 1024;
 /// Endpoints that routes can name beside the built-in one: documented.
 pub const ROUTING_ENDPOINTS: usize = 10;
 /// Routes of a hub: documented.

@@ -6,11 +6,14 @@ use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use iothub_core::route::RoutingMistake;
+
+use super::routing::TABLES;
 use super::values::Kind;
 
 /// Every option by the name that it has as a flag (with `--` before it) and in the file. As a
 /// variable it is written `IOTHUB_EMULATOR_…`, in capitals and with underscores.
-pub const OPTIONS: [&str; 26] = [
+pub const OPTIONS: [&str; 27] = [
     "bind",
     "mqtts-port",
     "https-port",
@@ -22,6 +25,7 @@ pub const OPTIONS: [&str; 26] = [
     "hostname",
     "device-ca",
     "event-partitions",
+    "event-retention-days",
     "consumer-group",
     "strict-hosts",
     "state-dir",
@@ -97,7 +101,7 @@ pub enum Mistake {
         found: &'static str,
     },
     /// The file has a key that is no option.
-    #[error("{path} has the key {key:?}, expected one of {}", file_keys().join(", "))]
+    #[error("{path} has the key {key:?}, expected one of {}", [file_keys(), TABLES.to_vec()].concat().join(", "))]
     UnknownKey {
         /// The file.
         path: Shown,
@@ -135,6 +139,19 @@ pub enum Mistake {
         "hostname is {0}, expected a name or an IPv4 address first: SDKs cut a host name at its first colon"
     )]
     Ipv6HostName(IpAddr),
+    /// A table of the file is not what it should be.
+    #[error("{table} {name}: {why}")]
+    Entry {
+        /// Which table.
+        table: &'static str,
+        /// Which of its entries.
+        name: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// What the file says of where events go does not hold together.
+    #[error(transparent)]
+    Routing(RoutingMistake),
     /// Nothing tells where the state directory is.
     #[error("there is no state directory: set HOME, or give --state-dir")]
     NoStateDir,
@@ -261,9 +278,22 @@ impl<'a> Layers<'a> {
         Some(Said { origin, values })
     }
 
+    /// The entries of a table that may stand in the file several times.
+    pub(super) fn table(&self, name: &str) -> Vec<toml::Value> {
+        let found = self.file.as_ref().and_then(|(_, file)| file.get(name));
+        match found {
+            None => Vec::new(),
+            Some(toml::Value::Array(entries)) => entries.clone(),
+            Some(single) => vec![single.clone()],
+        }
+    }
+
     /// Takes the file after a look at its keys and at the form of their values.
     fn take_file(&mut self, path: PathBuf, table: toml::Table) {
         for (key, value) in &table {
+            if TABLES.contains(&key.as_str()) {
+                continue;
+            }
             if !file_keys().contains(&key.as_str()) {
                 let path = Shown(path.clone());
                 self.mistakes.push(Mistake::UnknownKey { path, key: key.clone() });

@@ -70,6 +70,7 @@ fn every_option_can_stand_in_the_file() {
         hostname = ["hub.test", "::1"]
         device-ca = ["a.pem", "b.pem"]
         event-partitions = 8
+        event-retention-days = 7
         consumer-group = ["a", "b"]
         strict-hosts = true
         state-dir = "/s"
@@ -98,6 +99,8 @@ fn every_option_can_stand_in_the_file() {
         aliases: vec![name("::1")],
         device_authorities: vec!["a.pem".into(), "b.pem".into()],
         event_partitions: 8,
+        event_retention: Duration::from_secs(7 * 24 * 60 * 60),
+        routing: RoutingProperties::default(),
         consumer_groups: vec!["a".to_owned(), "b".to_owned()],
         strict_hosts: true,
         state_dir: Some("/s".into()),
@@ -171,9 +174,9 @@ fn all_mistakes_are_told_at_once() {
     let expected = [
         "e.toml has the key \"mqtts_port\", expected one of bind, mqtts-port, https-port, \
          mqtt-port, amqps-port, amqp-port, admin-bind, admin-port, hostname, device-ca, \
-         event-partitions, consumer-group, strict-hosts, state-dir, storage-dir, key-algorithm, \
-         keys, hub-name, quiet, log-format, shutdown-grace, max-connections, tier, units, \
-         enforce-throttles",
+         event-partitions, event-retention-days, consumer-group, strict-hosts, state-dir, \
+         storage-dir, key-algorithm, keys, hub-name, quiet, log-format, shutdown-grace, max-connections, \
+         tier, units, enforce-throttles, endpoint, route, fallback-route, enrichment",
         "e.toml: quiet is a table, expected a text, a number, true or false",
         "--bind is \"localhost\", expected an IP address",
         "IOTHUB_EMULATOR_HOSTNAME is \"not ok\", expected a host name or an IP address, without a port",

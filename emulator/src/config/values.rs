@@ -86,6 +86,17 @@ impl Kind<Duration> {
         Self { parse: duration, expected: "a number and its unit, such as 5s or 500ms" };
 }
 
+impl Kind<Duration> {
+    /// The service's own figures for its tiers that are not free.
+    pub(super) const RETENTION_DAYS: Self = Self {
+        parse: |text| {
+            let days = text.parse::<u64>().ok()?.checked_mul(24 * 60 * 60)?;
+            Some(Duration::from_secs(days)).filter(|span| limits::EVENT_RETENTION.contains(span))
+        },
+        expected: "a number from 1 to 7",
+    };
+}
+
 impl Kind<Tier> {
     pub(super) const TIER: Self = Self { parse: Tier::parse, expected: "F1, S1, S2 or S3" };
 }

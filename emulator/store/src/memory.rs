@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::future::ready;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
@@ -12,7 +13,7 @@ use iothub_core::store::{
     Answer, Change, Committed, EventLog, LoggedEvent, PartitionState, Position, Record, Records,
     Revision, StoreError, Versioned, Watcher,
 };
-use iothub_core::time::Timestamp;
+use iothub_core::time::{Clock, Timestamp};
 use tokio::sync::watch;
 
 /// Records in a sharded map.
@@ -76,9 +77,12 @@ impl Records for MemoryRecords {
 }
 
 /// Events in a ring per partition: when a partition has its fill, the oldest go.
+///
+/// With an age they go when they have it, too: whoever looks at a partition first drops those.
 pub struct MemoryEventLog {
     partitions: Vec<Shelf>,
     max_bytes: usize,
+    age: Option<(Duration, Arc<dyn Clock>)>,
 }
 
 struct Shelf {
@@ -108,7 +112,23 @@ impl MemoryEventLog {
     /// A log of `partitions` that keeps up to `max_bytes` in each.
     pub fn new(partitions: usize, max_bytes: usize) -> Self {
         let shelf = || Shelf { partition: Mutex::default(), next: watch::Sender::new(0) };
-        Self { partitions: (0..partitions).map(|_| shelf()).collect(), max_bytes }
+        Self { partitions: (0..partitions).map(|_| shelf()).collect(), max_bytes, age: None }
+    }
+
+    /// The same, which keeps events no longer than for `age`.
+    #[must_use]
+    pub fn kept_for(self, age: Duration, clock: Arc<dyn Clock>) -> Self {
+        Self { age: Some((age, clock)), ..self }
+    }
+
+    /// A partition without what is too old. Held for a push or a copy of pointers; nothing awaits
+    /// meanwhile.
+    fn lock<'s>(&self, shelf: &'s Shelf) -> MutexGuard<'s, Partition> {
+        let mut partition = shelf.partition.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((age, clock)) = &self.age {
+            partition.forget_before(clock.now(), *age);
+        }
+        partition
     }
 
     fn shelf(&self, partition: usize) -> Result<&Shelf, StoreError> {
@@ -120,7 +140,7 @@ impl MemoryEventLog {
 
     fn push(&self, partition: usize, event: Event) -> Result<u64, StoreError> {
         let shelf = self.shelf(partition)?;
-        let number = shelf.lock().push(event, self.max_bytes);
+        let number = self.lock(shelf).push(event, self.max_bytes);
         // Appends may overtake each other here; a reader is told of the furthest.
         shelf.next.send_if_modified(|next| {
             let grown = *next <= number;
@@ -128,13 +148,6 @@ impl MemoryEventLog {
             grown
         });
         Ok(number)
-    }
-}
-
-impl Shelf {
-    /// Held for a push or a copy of pointers; nothing awaits meanwhile.
-    fn lock(&self) -> MutexGuard<'_, Partition> {
-        self.partition.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -148,11 +161,23 @@ impl Partition {
         self.bytes += cost;
         self.events.push_back(Kept { offset, event: Arc::new(event) });
         while self.bytes > max_bytes && self.events.len() > 1 {
-            let oldest = self.events.pop_front();
-            self.bytes -= oldest.map_or(0, |oldest| oldest.event.kept_bytes());
-            self.first += 1;
+            self.forget_oldest();
         }
         self.next() - 1
+    }
+
+    fn forget_before(&mut self, now: Timestamp, age: Duration) {
+        let is_old = |kept: &Kept| kept.event.enqueued.after(age) <= now;
+        while self.events.front().is_some_and(is_old) {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some(oldest) = self.events.pop_front() {
+            self.bytes -= oldest.event.kept_bytes();
+            self.first += 1;
+        }
     }
 
     fn next(&self) -> u64 {
@@ -212,15 +237,15 @@ impl EventLog for MemoryEventLog {
     }
 
     fn read(&self, partition: usize, from: u64, max: usize) -> Answer<'_, Vec<LoggedEvent>> {
-        Box::pin(ready(self.shelf(partition).map(|shelf| shelf.lock().copy(from, max))))
+        Box::pin(ready(self.shelf(partition).map(|shelf| self.lock(shelf).copy(from, max))))
     }
 
     fn state(&self, partition: usize) -> Answer<'_, PartitionState> {
-        Box::pin(ready(self.shelf(partition).map(|shelf| shelf.lock().state())))
+        Box::pin(ready(self.shelf(partition).map(|shelf| self.lock(shelf).state())))
     }
 
     fn seek(&self, partition: usize, position: Position) -> Answer<'_, u64> {
-        Box::pin(ready(self.shelf(partition).map(|shelf| shelf.lock().seek(position))))
+        Box::pin(ready(self.shelf(partition).map(|shelf| self.lock(shelf).seek(position))))
     }
 
     fn watch(&self, partition: usize) -> Option<watch::Receiver<u64>> {
@@ -236,6 +261,7 @@ mod tests {
     use iothub_core::event::{EventSource, Message};
     use iothub_core::ids::GenerationId;
     use iothub_core::limits;
+    use iothub_core::time::ManualClock;
 
     #[tokio::test]
     async fn records_conform() {
@@ -250,23 +276,47 @@ mod tests {
         conformance::events_are_found(MemoryEventLog::new(1, 1 << 20)).await;
     }
 
+    fn event(enqueued: Timestamp) -> Event {
+        Event {
+            message: Message { body: vec![0; 100].into(), ..Message::default() },
+            sender: DeviceId::parse("d").unwrap().into(),
+            generation: GenerationId::at(Timestamp::NEVER),
+            auth_method: Some(AuthMethod::DeviceKey),
+            enqueued,
+            model_id: None,
+            source: EventSource::Telemetry,
+        }
+    }
+
+    async fn kept(log: &MemoryEventLog) -> Vec<u64> {
+        let read = log.read(0, 0, 100).await.unwrap();
+        read.iter().map(|event| event.sequence_number).collect()
+    }
+
     #[tokio::test]
     async fn a_full_partition_forgets_its_oldest() {
         let log = MemoryEventLog::new(1, 3 * (limits::EVENT_OVERHEAD_BYTES + 100));
         for _ in 0..10 {
-            let event = Event {
-                message: Message { body: vec![0; 100].into(), ..Message::default() },
-                sender: DeviceId::parse("d").unwrap().into(),
-                generation: GenerationId::at(Timestamp::NEVER),
-                auth_method: Some(AuthMethod::DeviceKey),
-                enqueued: Timestamp::NEVER,
-                model_id: None,
-                source: EventSource::Telemetry,
-            };
-            log.append(0, event).await.unwrap();
+            log.append(0, event(Timestamp::NEVER)).await.unwrap();
         }
-        let kept: Vec<_> =
-            log.read(0, 0, 100).await.unwrap().iter().map(|event| event.sequence_number).collect();
-        assert_eq!(kept, [7, 8, 9]);
+        assert_eq!(kept(&log).await, [7, 8, 9]);
+    }
+
+    #[tokio::test]
+    async fn what_is_too_old_is_gone_though_nothing_comes() {
+        let (start, hour) = (Timestamp::from_unix_seconds(1_000_000), Duration::from_secs(3600));
+        let clock = Arc::new(ManualClock::new(start));
+        let log = MemoryEventLog::new(1, 1 << 20).kept_for(24 * hour, clock.clone());
+        log.append(0, event(clock.now())).await.unwrap();
+        clock.advance(12 * hour);
+        log.append(0, event(clock.now())).await.unwrap();
+        assert_eq!(kept(&log).await, [0, 1]);
+        clock.advance(12 * hour);
+        assert_eq!(kept(&log).await, [1]);
+        clock.advance(12 * hour);
+        assert!(kept(&log).await.is_empty());
+        let state = log.state(0).await.unwrap();
+        assert_eq!((state.first, state.next), (2, 2));
+        assert_eq!(log.append(0, event(clock.now())).await, Ok(2));
     }
 }

@@ -3,6 +3,7 @@
 pub mod bulk;
 pub mod configuration;
 pub mod error;
+pub mod event;
 pub mod identity;
 pub mod job;
 pub mod keys;

@@ -1,0 +1,173 @@
+//! `[[endpoint]]`, `[[route]]`, `[fallback-route]` and `[[enrichment]]` of the file.
+
+use std::path::PathBuf;
+
+use iothub_core::event::EventSource;
+use iothub_core::limits;
+use iothub_core::route::Routing;
+use iothub_core::route::properties::{
+    EndpointKind, EndpointProperties, EnrichmentProperties, FallbackRouteProperties,
+    RouteProperties, RoutingProperties,
+};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::sources::{Layers, Mistake};
+use crate::endpoints::is_url;
+
+/// The tables that say where events go.
+pub(super) const TABLES: [&str; 4] = ["endpoint", "route", "fallback-route", "enrichment"];
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Endpoint {
+    name: String,
+    #[serde(rename = "type")]
+    kind: Kind,
+    partitions: Option<usize>,
+    #[serde(default)]
+    consumer_groups: Vec<String>,
+    path: Option<PathBuf>,
+    url: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+enum Kind {
+    EventHub,
+    Folder,
+    Webhook,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Route {
+    name: String,
+    source: Option<String>,
+    #[serde(default = "everything")]
+    condition: String,
+    endpoints: Vec<String>,
+    #[serde(default = "yes")]
+    enabled: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fallback {
+    #[serde(default = "everything")]
+    condition: String,
+    endpoint: Option<String>,
+    #[serde(default = "yes")]
+    enabled: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Enrichment {
+    key: String,
+    value: String,
+    endpoints: Vec<String>,
+}
+
+fn everything() -> String {
+    "true".to_owned()
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What the file says of where events go.
+pub(super) fn routing(layers: &mut Layers<'_>) -> RoutingProperties {
+    let endpoints = entries(layers, "endpoint", endpoint);
+    let routes = entries(layers, "route", route);
+    let enrichments = entries(layers, "enrichment", |entry: Enrichment| {
+        let Enrichment { key, value, endpoints } = entry;
+        Ok(EnrichmentProperties { key, value, endpoint_names: endpoints })
+    });
+    let fallbacks = entries(layers, "fallback-route", fallback);
+    let fallback_route = fallbacks.into_iter().next().unwrap_or_default();
+    let properties = RoutingProperties { endpoints, routes, fallback_route, enrichments };
+    if let Err(mistakes) = Routing::new(&properties) {
+        layers.mistakes.extend(mistakes.into_iter().map(Mistake::Routing));
+    }
+    properties
+}
+
+/// The entries of a table, each read by itself so that one mistake does not hide the next.
+fn entries<E: DeserializeOwned, T>(
+    layers: &mut Layers<'_>,
+    table: &'static str,
+    read: impl Fn(E) -> Result<T, String>,
+) -> Vec<T> {
+    let mut found = Vec::new();
+    for (index, entry) in layers.table(table).into_iter().enumerate() {
+        let named = entry.get("name").or_else(|| entry.get("key"));
+        let name = named.and_then(toml::Value::as_str).map(str::to_owned);
+        let parsed =
+            entry.try_into::<E>().map_err(|error| error.message().trim().replace('\n', ", "));
+        match parsed.and_then(&read) {
+            Ok(entry) => found.push(entry),
+            Err(why) => layers.mistakes.push(Mistake::Entry {
+                table,
+                name: name.unwrap_or_else(|| format!("number {}", index + 1)),
+                why,
+            }),
+        }
+    }
+    found
+}
+
+fn endpoint(entry: Endpoint) -> Result<EndpointProperties, String> {
+    let Endpoint { name, kind, partitions, consumer_groups, path, url } = entry;
+    let foreign = [
+        ("partitions", partitions.is_some(), Kind::EventHub),
+        ("consumer-groups", !consumer_groups.is_empty(), Kind::EventHub),
+        ("path", path.is_some(), Kind::Folder),
+        ("url", url.is_some(), Kind::Webhook),
+    ];
+    if let Some((key, ..)) = foreign.iter().find(|(_, said, of)| *said && *of != kind) {
+        return Err(format!("{key} is not for an endpoint of this type"));
+    }
+    let kind = match kind {
+        Kind::EventHub => EndpointKind::EventHub {
+            partitions: partitions.unwrap_or(limits::EVENT_PARTITIONS),
+            consumer_groups,
+        },
+        Kind::Folder => EndpointKind::Folder(path.ok_or("path is missing")?),
+        Kind::Webhook => {
+            let url = url.ok_or("url is missing")?;
+            if !is_url(&url) {
+                return Err(format!("url is {url:?}, expected http://… or https://…"));
+            }
+            EndpointKind::Webhook(url)
+        }
+    };
+    Ok(EndpointProperties { name, kind })
+}
+
+fn route(entry: Route) -> Result<RouteProperties, String> {
+    let source = match &entry.source {
+        None => EventSource::Telemetry,
+        Some(name) => EventSource::of_route(name).ok_or_else(|| {
+            let known = EventSource::ALL.map(EventSource::route_source).join(", ");
+            format!("source is {name:?}, expected one of {known}")
+        })?,
+    };
+    Ok(RouteProperties {
+        name: entry.name,
+        source,
+        condition: entry.condition,
+        endpoint_names: entry.endpoints,
+        is_enabled: entry.enabled,
+    })
+}
+
+fn fallback(entry: Fallback) -> Result<FallbackRouteProperties, String> {
+    let default = FallbackRouteProperties::default();
+    Ok(FallbackRouteProperties {
+        condition: entry.condition,
+        endpoint_name: entry.endpoint.unwrap_or(default.endpoint_name),
+        is_enabled: entry.enabled,
+    })
+}
