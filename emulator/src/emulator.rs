@@ -8,6 +8,7 @@ use std::sync::Arc;
 use iothub_admin::Readiness;
 use iothub_core::directory::Directory;
 use iothub_core::hub::{Hub, Ports};
+use iothub_core::limits;
 use iothub_core::random::Random;
 use iothub_core::route::{Routing, RoutingMistake};
 use iothub_core::throttle::Throttles;

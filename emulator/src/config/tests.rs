@@ -1,3 +1,6 @@
+use iothub_core::event::EventSource;
+use iothub_core::route::properties::*;
+
 use super::*;
 
 /// What the three sources hold in one case.
@@ -242,4 +245,124 @@ fn a_connection_string_cannot_hold_an_ipv6_address() {
             "hostname is 2001:db8::1, expected a name or an IPv4 address first: SDKs cut a host name at its first colon"
         ]
     );
+}
+
+#[test]
+fn the_file_says_where_events_go() {
+    let file = r#"
+        [[endpoint]]
+        name = "alerts"
+        type = "event-hub"
+        partitions = 2
+        consumer-groups = ["team"]
+
+        [[endpoint]]
+        name = "archive"
+        type = "folder"
+        path = "/archive"
+
+        [[endpoint]]
+        name = "web"
+        type = "webhook"
+        url = "http://127.0.0.1:9/events"
+
+        [[route]]
+        name = "alerts"
+        condition = "alert = 'yes'"
+        endpoints = ["alerts", "web"]
+
+        [[route]]
+        name = "twins"
+        source = "twinchangeevents"
+        endpoints = ["archive"]
+        enabled = false
+
+        [fallback-route]
+        enabled = false
+
+        [[enrichment]]
+        key = "floor"
+        value = "$twin.tags.floor"
+        endpoints = ["events"]
+    "#;
+    let endpoint = |name: &str, kind| EndpointProperties { name: name.to_owned(), kind };
+    let hub =
+        EndpointKind::EventHub { partitions: 2, consumer_groups: vec!["team".to_owned()] };
+    let expected = RoutingProperties {
+        endpoints: vec![
+            endpoint("alerts", hub),
+            endpoint("archive", EndpointKind::Folder("/archive".into())),
+            endpoint("web", EndpointKind::Webhook("http://127.0.0.1:9/events".to_owned())),
+        ],
+        routes: vec![
+            RouteProperties {
+                condition: "alert = 'yes'".to_owned(),
+                endpoint_names: vec!["alerts".to_owned(), "web".to_owned()],
+                ..RouteProperties::new("alerts", "alerts")
+            },
+            RouteProperties {
+                source: EventSource::TwinChange,
+                is_enabled: false,
+                ..RouteProperties::new("twins", "archive")
+            },
+        ],
+        fallback_route: FallbackRouteProperties {
+            is_enabled: false,
+            ..FallbackRouteProperties::default()
+        },
+        enrichments: vec![EnrichmentProperties {
+            key: "floor".to_owned(),
+            value: "$twin.tags.floor".to_owned(),
+            endpoint_names: vec!["events".to_owned()],
+        }],
+    };
+    let config = Case { file: Some(file), ..Case::default() }.resolve().unwrap();
+    assert_eq!(config.routing, expected);
+}
+
+#[test]
+fn all_mistakes_of_where_events_go_are_told_at_once() {
+    let file = r#"
+        [[endpoint]]
+        name = "a"
+        type = "queue"
+
+        [[endpoint]]
+        name = "b"
+        type = "folder"
+        url = "http://x"
+
+        [[endpoint]]
+        name = "c"
+        type = "webhook"
+        url = "ftp://x"
+
+        [[route]]
+        source = "Telemetry"
+        name = "r"
+        endpoints = ["events"]
+
+        [[route]]
+        name = "s"
+        endpoint = "events"
+
+        [[route]]
+        name = "t"
+        endpoints = ["nowhere"]
+        condition = "x >"
+    "#;
+    let mistakes = Case { file: Some(file), ..Case::default() }.resolve().unwrap_err();
+    let expected = [
+        "endpoint a: unknown variant `queue`",
+        "endpoint b: url is not for an endpoint of this type",
+        "endpoint c: url is \"ftp://x\", expected http://… or https://…",
+        "route r: source is \"Telemetry\", expected one of DeviceMessages",
+        "route s: unknown field `endpoint`",
+        "route \"t\" has a condition that cannot be read",
+        "route \"t\" names the endpoint \"nowhere\", expected one of events",
+    ];
+    assert_eq!(mistakes.len(), expected.len(), "{mistakes:#?}");
+    for (mistake, expected) in mistakes.iter().zip(expected) {
+        assert!(mistake.starts_with(expected), "{mistake:?}, expected {expected:?}");
+    }
 }
