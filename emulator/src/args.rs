@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell as CompletionShell;
 use iothub_emulator::config::Flags;
 
+use crate::route_test::RouteCommand;
 use crate::x509::X509Command;
 
 /// Shown below the options.
@@ -64,6 +65,15 @@ Usage:
         #[command(subcommand)]
         command: X509Command,
         /// Where the state is.
+        #[command(flatten)]
+        state: StateOptions,
+    },
+    /// The routes that events take
+    Route {
+        /// What to do about them.
+        #[command(subcommand)]
+        command: RouteCommand,
+        /// Where they are configured.
         #[command(flatten)]
         state: StateOptions,
     },

@@ -6,6 +6,7 @@ mod demo;
 mod logging;
 mod open_files;
 mod output;
+mod route_test;
 mod run;
 mod shell;
 mod trust;
@@ -20,6 +21,7 @@ use iothub_emulator::config::{Config, Flags, Sources};
 use crate::args::{Arguments, Command, Shell};
 use crate::commands::{CommandError, variable};
 use crate::output::{fail, print, tell};
+use crate::route_test::RouteCommand;
 
 /// What the program ends with when it was called or configured wrongly; clap's own, too.
 const USAGE: u8 = 2;
@@ -44,6 +46,9 @@ fn main() -> ExitCode {
                     .and_then(|dir| x509::x509(&dir, command)),
             )
         }),
+        Some(Command::Route { command: RouteCommand::Test(args), state }) => {
+            with_config(&state.flags(), |config| route_test::test(config, &args))
+        }
         Some(Command::Completions { shell }) => {
             printed(&String::from_utf8_lossy(&commands::completions(shell)))
         }

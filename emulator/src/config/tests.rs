@@ -286,8 +286,7 @@ fn the_file_says_where_events_go() {
         endpoints = ["events"]
     "#;
     let endpoint = |name: &str, kind| EndpointProperties { name: name.to_owned(), kind };
-    let hub =
-        EndpointKind::EventHub { partitions: 2, consumer_groups: vec!["team".to_owned()] };
+    let hub = EndpointKind::EventHub { partitions: 2, consumer_groups: vec!["team".to_owned()] };
     let expected = RoutingProperties {
         endpoints: vec![
             endpoint("alerts", hub),

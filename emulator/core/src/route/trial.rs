@@ -2,11 +2,20 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::{BUILT_IN, Route, Routing, Target};
+use crate::error::HubError;
 use crate::event::{Event, EventSource};
+use crate::ids::IdentityId;
 use crate::query::message::{MessageAttribute, MessageDocument};
 use crate::query::{Attribute, Path, RouteCondition, Subject as _};
+use crate::random::Random;
+use crate::registry::identity::{IdentityDraft, ModuleDraft};
+use crate::registry::{self, modules};
 use crate::store::Record;
+use crate::time::Timestamp;
+use crate::twin::{Dialect, Document, Twin, TwinReplacement};
 
 /// What became of a message in a trial.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,7 +45,7 @@ pub struct NamedValue {
     /// The name.
     pub name: String,
     /// Its value, if it has one.
-    pub value: Option<serde_json::Value>,
+    pub value: Option<Value>,
     /// Why it has none.
     pub missing: Option<String>,
 }
@@ -125,4 +134,31 @@ fn why_missing(path: &Path, message: &MessageDocument<'_>) -> String {
         MessageAttribute::System(_) => "the message has no such system property".to_owned(),
         _ => "the message has no such application property".to_owned(),
     }
+}
+
+/// A sender with this twin: an object with `tags` and `properties`, whose other members are not
+/// looked at.
+///
+/// # Errors
+///
+/// The twin breaks a rule of twins.
+pub fn sender(id: &IdentityId, twin: &Document) -> Result<Record, HubError> {
+    let now = Timestamp::NEVER;
+    let object = |value: Option<&Value>| value.and_then(Value::as_object).cloned();
+    let properties = object(twin.get("properties")).unwrap_or_default();
+    // A twin as it is read has these in its sections.
+    let section = |name: &str| {
+        let mut section = object(properties.get(name))?;
+        section.retain(|name, _| !name.starts_with('$'));
+        Some(section)
+    };
+    let content = TwinReplacement { tags: object(twin.get("tags")), desired: section("desired") };
+    let (filled, _) = Twin::new(now).replaced(content, Dialect::CURRENT, now)?;
+    let reported = section("reported").unwrap_or_default();
+    let filled = filled.reported(&reported, None, Dialect::CURRENT, now)?;
+    let random = Random::seeded(0);
+    let record = registry::create(&id.device, &IdentityDraft::default(), now, &random)?;
+    let Some(module) = &id.module else { return Ok(Record { twin: filled, ..record }) };
+    let record = modules::create(&record, module, &ModuleDraft::default(), now, &random)?;
+    Ok(record.with_twin(id, filled))
 }
