@@ -127,6 +127,7 @@ fn try_it(config: &Config, args: &TestArgs) -> Result<Trial, String> {
     if let Some(name) = &args.route {
         let names: Vec<_> = trial.routes.iter().map(|verdict| verdict.route.clone()).collect();
         trial.routes.retain(|verdict| verdict.route.eq_ignore_ascii_case(name));
+        trial.endpoints.clear();
         if trial.routes.is_empty() {
             return Err(format!(
                 "there is no route {name:?}, expected one of {}",

@@ -1,5 +1,6 @@
 //! The three programs, found beside the test and run as a user would run them.
 
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -74,29 +75,27 @@ pub struct Emulator {
 impl Emulator {
     /// Starts it on free ports of 127.0.0.1.
     pub fn start() -> Self {
-        Self::launch(&[], &FREE_PORTS)
+        Self::launch(TempDir::new().unwrap(), &[], &FREE_PORTS)
     }
 
     /// Starts it on this address, with the ports that SDKs hard-code.
     pub fn start_at(address: IpAddr) -> Self {
-        let address = address.to_string();
-        Self::launch(
-            &[
-                "--bind",
-                &address,
-                "--hostname",
-                &address,
-                "--admin-bind",
-                &address,
-                "--admin-port",
-                "0",
-            ],
-            &[],
-        )
+        Self::launch(TempDir::new().unwrap(), &at(address), &[])
     }
 
-    fn launch(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+    /// The same, with a file of options. In its text, `ADDRESS` and `STATE` stand for the address
+    /// and the state directory.
+    pub fn start_with_file(address: IpAddr, file: &str) -> Self {
         let state = TempDir::new().unwrap();
+        let text = file.replace("ADDRESS", &address.to_string());
+        let path = state.path().join("options.toml");
+        fs::write(&path, text.replace("STATE", &state.path().display().to_string())).unwrap();
+        let mut arguments = at(address);
+        arguments.extend(["--config".to_owned(), path.display().to_string()]);
+        Self::launch(state, &arguments, &[])
+    }
+
+    fn launch(state: TempDir, arguments: &[String], variables: &[(&str, &str)]) -> Self {
         let mut child = command(EMULATOR, state.path())
             .arg("run")
             .args(arguments)
@@ -151,6 +150,14 @@ impl Drop for Emulator {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The arguments that serve at an address of one's own.
+fn at(address: IpAddr) -> Vec<String> {
+    let address = address.to_string();
+    ["--bind", &address, "--hostname", &address, "--admin-bind", &address, "--admin-port", "0"]
+        .map(str::to_owned)
+        .to_vec()
 }
 
 /// The file in the state directory appears once every listener serves.

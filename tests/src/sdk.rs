@@ -33,6 +33,11 @@ pub fn run(language: Language, script: &str) {
     or_skip(script, try_run(language, script));
 }
 
+/// The same, against an emulator with the options of a file in `tests/sdk`.
+pub fn run_with_file(language: Language, script: &str, file: &str) {
+    or_skip(script, try_run_with_file(language, script, file));
+}
+
 fn or_skip(script: &str, outcome: Result<(), String>) {
     if let Err(reason) = outcome {
         assert!(!is_ci(), "CI=true, and {script} cannot run: {reason}");
@@ -42,12 +47,23 @@ fn or_skip(script: &str, outcome: Result<(), String>) {
 
 fn try_run(language: Language, script: &str) -> Result<(), String> {
     let interpreter = language.ready()?;
-    let address = program::own_address()?;
-    let emulator = Emulator::start_at(address);
-    let file = language.source().join(script);
-    let output = as_a_user_would(&emulator, interpreter, &file);
-    judge(script, &output);
+    let emulator = Emulator::start_at(program::own_address()?);
+    ask(&emulator, language, interpreter, script);
     Ok(())
+}
+
+fn try_run_with_file(language: Language, script: &str, file: &str) -> Result<(), String> {
+    let interpreter = language.ready()?;
+    let path = language.source().with_file_name(file);
+    let text = fs::read_to_string(&path).map_err(|why| format!("{}: {why}", path.display()))?;
+    let emulator = Emulator::start_with_file(program::own_address()?, &text);
+    ask(&emulator, language, interpreter, script);
+    Ok(())
+}
+
+fn ask(emulator: &Emulator, language: Language, interpreter: &Path, script: &str) {
+    let file = language.source().join(script);
+    judge(script, &as_a_user_would(emulator, interpreter, &file));
 }
 
 /// Fails unless every case held but those that are known not to.

@@ -5,7 +5,7 @@
 //! `iothub-emulator env` prints.
 
 use iothub_tests::sdk::Language::{Node, Python};
-use iothub_tests::sdk::{run, run_with_back_end};
+use iothub_tests::sdk::{run, run_with_back_end, run_with_file};
 
 #[test]
 fn python_tutorial() {
@@ -180,4 +180,9 @@ fn node_amqp_device() {
 #[test]
 fn node_transports() {
     run(Node, "transports.js");
+}
+
+#[test]
+fn python_routing() {
+    run_with_file(Python, "routing.py", "routing.toml");
 }
