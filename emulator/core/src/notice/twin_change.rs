@@ -63,45 +63,43 @@ pub(super) fn of_digital_twins(
 
 /// A whole twin, as notices show it.
 pub(super) fn whole(id: &IdentityId, twin: &Twin) -> Value {
-    let mut body = json!({ "deviceId": id.device.as_str() });
-    if let Some(module) = &id.module {
-        body["moduleId"] = module.as_str().into();
-    }
-    body["etag"] = twin.etag().as_str().into();
-    body["version"] = twin.version.into();
-    if let Some(tags) = &twin.tags {
-        body["tags"] = Value::Object(tags.clone());
-    }
-    body["properties"] = json!({
+    let properties = json!({
         "desired": twin.desired.to_json(),
         "reported": twin.reported.to_json(),
     });
-    body
+    let members = [
+        ("deviceId", Some(id.device.as_str().into())),
+        ("moduleId", id.module.as_ref().map(|module| module.as_str().into())),
+        ("etag", Some(twin.etag().as_str().into())),
+        ("version", Some(twin.version.into())),
+        ("tags", twin.tags.clone().map(Value::Object)),
+        ("properties", Some(properties)),
+    ];
+    object(members)
 }
 
 /// What of a twin changed, and nothing else.
 fn changes(before: &Twin, after: &Twin) -> Value {
-    let mut body = json!({ "version": after.version });
-    if before.tags != after.tags {
-        let none = Document::new();
+    let none = Document::new();
+    let tags = (before.tags != after.tags).then(|| {
         let (before, after) = (before.tags.as_ref(), after.tags.as_ref());
-        let changed = changed_members(before.unwrap_or(&none), after.unwrap_or(&none));
-        body["tags"] = Value::Object(changed);
-    }
-    let mut properties = Map::new();
-    let sections = [
-        ("desired", &before.desired, &after.desired),
-        ("reported", &before.reported, &after.reported),
-    ];
-    for (name, before, after) in sections {
-        if before.version != after.version {
-            properties.insert(name.to_owned(), section_changes(before, after));
-        }
-    }
-    if !properties.is_empty() {
-        body["properties"] = Value::Object(properties);
-    }
-    body
+        Value::Object(changed_members(before.unwrap_or(&none), after.unwrap_or(&none)))
+    });
+    let section = |before: &Section, after: &Section| {
+        (before.version != after.version).then(|| section_changes(before, after))
+    };
+    let properties = object([
+        ("desired", section(&before.desired, &after.desired)),
+        ("reported", section(&before.reported, &after.reported)),
+    ]);
+    let properties = Some(properties).filter(|found| *found != json!({}));
+    object([("version", Some(after.version.into())), ("tags", tags), ("properties", properties)])
+}
+
+/// An object of the members that are there.
+fn object<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
+    let there = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    Value::Object(there.collect())
 }
 
 fn changed_members(before: &Document, after: &Document) -> Document {
