@@ -34,6 +34,8 @@ pub(crate) enum Command {
     /// Serve a hub until Ctrl-C (the default)
     #[command(after_help = AFTER_HELP)]
     Run(Options),
+    /// Ask a running emulator whether it is ready; ends with 0 if it is
+    Health(Options),
     /// Tell the whole story in one process, on free ports: a device, a back end, one configuration
     Demo,
     /// Print what a shell evaluates to make every SDK trust the emulator and find it

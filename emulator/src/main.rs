@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod demo;
+mod health;
 mod logging;
 mod open_files;
 mod output;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
     match command {
         None => with_config(&options.flags(), run),
         Some(Command::Run(options)) => with_config(&options.flags(), run),
+        Some(Command::Health(options)) => with_config(&options.flags(), health::health),
         Some(Command::Demo) => demo::demo(),
         Some(Command::Env { shell, options }) => {
             let shell = shell.unwrap_or_else(|| Shell::from_environment(&variable));
