@@ -10,6 +10,9 @@
 //! # }
 //! ```
 
+#[cfg(feature = "container")]
+pub mod container;
+
 use std::net::{IpAddr, SocketAddr};
 
 use iothub_core::auth::Refusal;
