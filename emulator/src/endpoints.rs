@@ -38,14 +38,14 @@ impl Queues {
 
 /// Builds the endpoints. Needs a runtime: their tasks start here, and end with the hub.
 pub(crate) fn wire(config: &Config, routing: Routing, clock: &Arc<dyn Clock>) -> (Wiring, Queues) {
-    let queues = std::cell::RefCell::new(Queues::default());
+    let mut queues = Queues::default();
     let wiring = routing.wired(|endpoint| match &endpoint.kind {
         EndpointKind::EventHub { partitions, .. } => {
             Outlet::EventHub(event_log(*partitions, config, clock.clone()))
         }
         EndpointKind::Folder(root) => {
             let (queue, items) = Queue::new();
-            queues.borrow_mut().0.push(queue.clone());
+            queues.0.push(queue.clone());
             let folder = Folder {
                 name: endpoint.name.clone(),
                 root: root.join(&config.hub_name),
@@ -56,12 +56,12 @@ pub(crate) fn wire(config: &Config, routing: Routing, clock: &Arc<dyn Clock>) ->
         }
         EndpointKind::Webhook(url) => {
             let (queue, items) = Queue::new();
-            queues.borrow_mut().0.push(queue.clone());
+            queues.0.push(queue.clone());
             tokio::spawn(Webhook::new(&endpoint.name, url).feed(items));
             Outlet::Sink(Arc::new(webhook::Entry { name: endpoint.name.clone(), queue }))
         }
     });
-    (wiring, queues.into_inner())
+    (wiring, queues)
 }
 
 /// The log of an event hub.

@@ -13,16 +13,16 @@ use iothub_core::route::Routing;
 use iothub_core::route::trial::{self, NamedValue, Trial, Verdict};
 use iothub_core::store::Record;
 use iothub_core::time::{Clock as _, Timestamp};
+use iothub_emulator::StartError;
 use iothub_emulator::clock::SystemClock;
 use iothub_emulator::config::Config;
 use serde_json::{Value, json};
 
+use crate::USAGE;
 use crate::output::{print, tell};
 
 /// No route takes the message.
 const NO_MATCH: u8 = 1;
-/// What was said is no message, or no condition.
-const USAGE: u8 = 2;
 
 /// What to do with routes.
 #[derive(Debug, Subcommand)]
@@ -121,8 +121,8 @@ fn try_it(config: &Config, args: &TestArgs) -> Result<Trial, String> {
         let verdict = trial::try_condition("condition", &condition, &message);
         return Ok(Trial { routes: vec![verdict], endpoints: Vec::new() });
     }
-    let routing = Routing::new(&config.routing)
-        .map_err(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
+    let routing = Routing::new(&config.routing);
+    let routing = routing.map_err(|mistakes| StartError::Routing(mistakes).to_string())?;
     let mut trial = routing.try_message(&event, sender);
     if let Some(name) = &args.route {
         let names: Vec<_> = trial.routes.iter().map(|verdict| verdict.route.clone()).collect();

@@ -88,7 +88,7 @@ impl Roots {
     }
 
     /// The same for the HTTP client.
-    pub(crate) fn for_http(&self) -> RootCerts {
+    pub fn for_http(&self) -> RootCerts {
         RootCerts::from(self.0.iter().map(|der| Certificate::from_der(der).to_owned()))
     }
 }

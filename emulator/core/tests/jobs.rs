@@ -7,27 +7,25 @@
     reason = "what does not hold here must fail the test, at once and with its values"
 )]
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use iothub_core::auth::policy::{AccessRight, AccessRights, SharedAccessPolicy};
-use iothub_core::auth::sas::{SasToken, SymmetricKey, sign};
-use iothub_core::auth::x509::NoAuthorities;
+use iothub_core::auth::policy::AccessRight;
+use iothub_core::auth::sas::SasToken;
 use iothub_core::configuration::{ConfigurationDraft, ConfigurationId};
 use iothub_core::hub::{Hub, Ports};
 use iothub_core::ids::{DeviceId, GenerationId, Precondition};
 use iothub_core::job::{Action, Job, JobDraft, JobId, JobStatus};
 use iothub_core::limits;
-use iothub_core::random::Random;
 use iothub_core::registry::identity::{Authentication, DeviceIdentity, Status};
-use iothub_core::route::Wiring;
 use iothub_core::session::{QueryRows, ServiceSession};
 use iothub_core::store::{Change, Record, Records as _};
 use iothub_core::time::{Clock as _, ManualClock, Timestamp};
 use iothub_core::twin::{Document, SectionPatch, Twin, TwinPatch};
-use iothub_store::memory::{MemoryEventLog, MemoryRecords};
-use iothub_store::memory_table::MemoryTable;
+use iothub_store::memory::MemoryRecords;
 use serde_json::json;
 
 struct Fixture {
@@ -42,29 +40,13 @@ impl Fixture {
     async fn with_devices(count: usize) -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(1_000)));
         let records = Arc::new(MemoryRecords::default());
-        let key = SymmetricKey::from_bytes([7; 32]);
-        let rights =
-            [AccessRight::RegistryRead, AccessRight::RegistryWrite, AccessRight::ServiceConnect];
-        let policy = SharedAccessPolicy {
-            name: "owner".to_owned(),
-            primary: key.clone(),
-            secondary: key.clone(),
-            rights: AccessRights::of(&rights),
-        };
-        let ports = Ports {
-            records: records.clone(),
-            events: Arc::new(MemoryEventLog::new(1, 1024)),
-            consumer_groups: Vec::new(),
-            routing: Wiring::default(),
-            configurations: Arc::new(MemoryTable::default()),
-            jobs: Arc::new(MemoryTable::default()),
-            authorities: Arc::new(NoAuthorities),
-            clock: clock.clone(),
-            random: Arc::new(Random::seeded(1)),
-            storage: None,
-        };
+        let (policy, token) = common::owner(&[
+            AccessRight::RegistryRead,
+            AccessRight::RegistryWrite,
+            AccessRight::ServiceConnect,
+        ]);
+        let ports = Ports { records: records.clone(), ..common::ports(&clock) };
         let hub = Hub::new("hub", vec![policy], None, ports);
-        let token = SasToken::parse(&sign("hub", 4_000_000_000, Some("owner"), &key)).unwrap();
         let fixture = Self { hub, clock, records, token };
         for number in 0..count {
             fixture.add(&format!("d{number:06}")).await;

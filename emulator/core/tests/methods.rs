@@ -7,27 +7,24 @@
     reason = "what does not hold here must fail the test, at once and with its values"
 )]
 
+mod common;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use iothub_core::auth::policy::{AccessRight, AccessRights, SharedAccessPolicy};
-use iothub_core::auth::sas::{SasToken, SymmetricKey, sign};
-use iothub_core::auth::x509::NoAuthorities;
+use iothub_core::auth::policy::AccessRight;
+use iothub_core::auth::sas::SasToken;
 use iothub_core::error::HubError;
-use iothub_core::hub::{Hub, Ports};
+use iothub_core::hub::Hub;
 use iothub_core::ids::{DeviceId, IdentityId, Precondition};
 use iothub_core::limits;
 use iothub_core::method::{MethodAnswer, MethodCall, MethodRequest, Payload, Timeouts};
-use iothub_core::random::Random;
 use iothub_core::registry::identity::IdentityDraft;
-use iothub_core::route::Wiring;
 use iothub_core::session::{
     Assurance, Channel, CloseReason, Connect, Connected, Downlink, DownlinkReceiver, ServiceSession,
 };
 use iothub_core::time::{ManualClock, Timestamp};
-use iothub_store::memory::{MemoryEventLog, MemoryRecords};
-use iothub_store::memory_table::MemoryTable;
 use tokio::task::JoinHandle;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -43,33 +40,13 @@ type Call = JoinHandle<Result<MethodAnswer, HubError>>;
 /// A hub with the device `d`.
 async fn fixture() -> Fixture {
     let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(1_000)));
-    let key = SymmetricKey::from_bytes([7; 32]);
-    let rights = AccessRights::of(&[
+    let (policy, token) = common::owner(&[
         AccessRight::RegistryRead,
         AccessRight::RegistryWrite,
         AccessRight::ServiceConnect,
         AccessRight::DeviceConnect,
     ]);
-    let policy = SharedAccessPolicy {
-        name: "owner".to_owned(),
-        primary: key.clone(),
-        secondary: key.clone(),
-        rights,
-    };
-    let ports = Ports {
-        records: Arc::new(MemoryRecords::default()),
-        events: Arc::new(MemoryEventLog::new(1, 1024)),
-        consumer_groups: Vec::new(),
-        routing: Wiring::default(),
-        configurations: Arc::new(MemoryTable::default()),
-        jobs: Arc::new(MemoryTable::default()),
-        authorities: Arc::new(NoAuthorities),
-        clock: clock.clone(),
-        random: Arc::new(Random::seeded(1)),
-        storage: None,
-    };
-    let hub = Hub::new("hub", vec![policy], None, ports);
-    let token = SasToken::parse(&sign("hub", 4_000_000_000, Some("owner"), &key)).unwrap();
+    let hub = Hub::new("hub", vec![policy], None, common::ports(&clock));
     let fixture = Fixture { hub, clock, token };
     let draft = IdentityDraft::default();
     let created = fixture.service().put_device(&device(), &draft, &Precondition::None).await;

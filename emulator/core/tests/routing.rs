@@ -7,16 +7,16 @@
     reason = "what does not hold here must fail the test, at once and with its values"
 )]
 
+mod common;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use iothub_core::auth::policy::{AccessRight, AccessRights, SharedAccessPolicy};
-use iothub_core::auth::sas::{SasToken, SymmetricKey, sign};
-use iothub_core::auth::x509::NoAuthorities;
+use iothub_core::auth::policy::AccessRight;
+use iothub_core::auth::sas::SasToken;
 use iothub_core::event::{Event, EventSource, Message, SystemProperty};
 use iothub_core::hub::{Hub, Ports};
 use iothub_core::ids::{DeviceId, IdentityId, ModuleId, Precondition};
-use iothub_core::random::Random;
 use iothub_core::registry::identity::{IdentityDraft, ModuleDraft};
 use iothub_core::route::properties::{
     EndpointKind, EndpointProperties, EnrichmentProperties, RouteProperties, RoutingProperties,
@@ -26,8 +26,7 @@ use iothub_core::session::{Connect, Connected, ServiceSession};
 use iothub_core::store::{Answer, EventLog};
 use iothub_core::time::{ManualClock, Timestamp};
 use iothub_core::twin::{Dialect, Document, SectionPatch, TwinPatch, TwinReplacement};
-use iothub_store::memory::{MemoryEventLog, MemoryRecords};
-use iothub_store::memory_table::MemoryTable;
+use iothub_store::memory::MemoryEventLog;
 use serde_json::{Value, json};
 
 /// Keeps what it gets.
@@ -67,32 +66,18 @@ impl Fixture {
             _ => Outlet::Sink(outside.clone()),
         });
         let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(1_800_000_000)));
-        let key = SymmetricKey::from_bytes([7; 32]);
-        let policy = SharedAccessPolicy {
-            name: "owner".to_owned(),
-            primary: key.clone(),
-            secondary: key.clone(),
-            rights: AccessRights::of(&[
-                AccessRight::RegistryRead,
-                AccessRight::RegistryWrite,
-                AccessRight::ServiceConnect,
-                AccessRight::DeviceConnect,
-            ]),
-        };
+        let (policy, token) = common::owner(&[
+            AccessRight::RegistryRead,
+            AccessRight::RegistryWrite,
+            AccessRight::ServiceConnect,
+            AccessRight::DeviceConnect,
+        ]);
         let ports = Ports {
-            records: Arc::new(MemoryRecords::default()),
             events: Arc::new(MemoryEventLog::new(2, 1 << 20)),
-            consumer_groups: Vec::new(),
             routing: wiring,
-            configurations: Arc::new(MemoryTable::default()),
-            jobs: Arc::new(MemoryTable::default()),
-            authorities: Arc::new(NoAuthorities),
-            clock: clock.clone(),
-            random: Arc::new(Random::seeded(1)),
-            storage: None,
+            ..common::ports(&clock)
         };
         let hub = Hub::new("myhub", vec![policy], None, ports);
-        let token = SasToken::parse(&sign("hub", 4_000_000_000, Some("owner"), &key)).unwrap();
         Self { hub, clock, token, outside }
     }
 

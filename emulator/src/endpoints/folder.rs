@@ -59,10 +59,10 @@ impl Folder {
         let mut files: Vec<(PathBuf, String)> = Vec::new();
         for item in items {
             let path = self.path(&item.event);
-            let line = json::event::stored(&item.event).to_string();
+            let line = json::event::stored(&item.event).to_string() + "\n";
             match files.iter_mut().find(|(known, _)| *known == path) {
-                Some((_, lines)) => *lines = format!("{lines}{line}\n"),
-                None => files.push((path, line + "\n")),
+                Some((_, lines)) => lines.push_str(&line),
+                None => files.push((path, line)),
             }
         }
         for (path, lines) in &files {

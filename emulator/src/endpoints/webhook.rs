@@ -11,10 +11,11 @@ use iothub_core::store::Answer;
 use iothub_wire::json;
 use iothub_wire::local::is_loopback;
 use serde_json::Value;
+use service_cli::Roots;
 use tokio_rustls::rustls;
 use ureq::Agent;
 use ureq::http::Uri;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::tls::TlsConfig;
 
 use super::queue::{Item, Items, Queue};
 
@@ -76,7 +77,7 @@ impl Webhook {
     async fn post_patiently(&self, items: &[Item]) -> Result<(), String> {
         let events: Vec<Value> =
             items.iter().map(|item| json::event::stored(&item.event)).collect();
-        let body = Value::Array(events).to_string();
+        let body: Arc<str> = Value::Array(events).to_string().into();
         let mut wait = RETRY;
         for attempt in 1.. {
             let (webhook, body) = (self.clone(), body.clone());
@@ -106,11 +107,12 @@ impl Webhook {
 }
 
 fn agent(url: &str) -> Agent {
-    let roots = rustls_native_certs::load_native_certs().certs;
-    let roots: Vec<_> =
-        roots.iter().map(|root| Certificate::from_der(root.as_ref()).to_owned()).collect();
+    let uri = url.parse::<Uri>().ok();
+    // The start should not wait for the system's few hundred authorities if nobody needs them.
+    let encrypted = uri.as_ref().and_then(Uri::scheme_str) == Some("https");
+    let roots = if encrypted { Roots::none().and_system() } else { Roots::none() };
     let tls = TlsConfig::builder()
-        .root_certs(RootCerts::Specific(Arc::new(roots)))
+        .root_certs(roots.for_http())
         .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .build();
     let config = Agent::config_builder()
@@ -119,8 +121,7 @@ fn agent(url: &str) -> Agent {
         .max_redirects(0)
         .timeout_global(Some(TIMEOUT))
         .user_agent(concat!("iothub-emulator/", env!("CARGO_PKG_VERSION")));
-    let host = url.parse::<Uri>().ok();
-    let local = host.as_ref().and_then(Uri::host).is_some_and(is_loopback);
+    let local = uri.as_ref().and_then(Uri::host).is_some_and(is_loopback);
     // A proxy cannot reach this machine's loopback.
     let config = if local { config.proxy(None) } else { config };
     config.build().new_agent()
@@ -132,5 +133,5 @@ pub(crate) fn is_url(text: &str) -> bool {
         .is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some())
 }
 
-// Events that wait take no more than the queue's room, and a batch of them no more than a request.
+// The largest event finds room.
 const _: () = assert!(limits::ENDPOINT_QUEUE_BYTES >= limits::EVENT_BYTES * 2);

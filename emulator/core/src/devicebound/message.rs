@@ -111,7 +111,7 @@ impl Outgoing {
             return Err(HubError::InvalidMessageExpiryTime(expiry));
         }
         message.system.retain(|(property, _)| *property != SystemProperty::Expiry);
-        if !message.system.iter().any(|(property, _)| *property == SystemProperty::To) {
+        if message.system(SystemProperty::To).is_none() {
             let to = format!("/devices/{device}/messages/devicebound");
             message.system.push((SystemProperty::To, to));
         }
@@ -128,8 +128,7 @@ impl DeviceboundMessage {
 
     /// A system property.
     pub fn system(&self, property: SystemProperty) -> Option<&str> {
-        let mut system = self.message.system.iter();
-        system.find_map(|(name, value)| (*name == property).then_some(value.as_str()))
+        self.message.system(property)
     }
 }
 

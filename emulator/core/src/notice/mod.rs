@@ -48,6 +48,9 @@ struct Notice {
     body: Value,
 }
 
+/// A notice, and whom it is about.
+type About = (IdentityId, GenerationId, Notice);
+
 const JSON: &str = "application/json";
 
 impl Notices {
@@ -79,20 +82,17 @@ impl Notices {
 
     /// Notes what a commit means for those who follow twins and identities.
     pub(crate) fn committed(&self, committed: &Committed<'_>) {
-        if self.listens(EventSource::TwinChange) {
-            twin_change::notices(committed, |id, generation, notice| {
-                self.push(id, generation, notice);
-            });
-        }
-        if self.listens(EventSource::DigitalTwinChange) {
-            twin_change::of_digital_twins(committed, |id, generation, notice| {
-                self.push(id, generation, notice);
-            });
-        }
-        if self.listens(EventSource::DeviceLifecycle) {
-            registry::notices(committed, |id, generation, notice| {
-                self.push(id, generation, notice);
-            });
+        let makers: [(EventSource, fn(&Committed<'_>) -> Vec<About>); 3] = [
+            (EventSource::TwinChange, twin_change::notices),
+            (EventSource::DigitalTwinChange, twin_change::of_digital_twins),
+            (EventSource::DeviceLifecycle, registry::notices),
+        ];
+        for (source, make) in makers {
+            if self.listens(source) {
+                for (id, generation, notice) in make(committed) {
+                    self.push(&id, generation, notice);
+                }
+            }
         }
     }
 

@@ -2,23 +2,18 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{JSON, Notice, json_patch};
+use super::{About, JSON, Notice, json_patch};
 use crate::digital_twin;
 use crate::event::EventSource;
-use crate::ids::{GenerationId, IdentityId};
-use crate::store::{Committed, Effect};
+use crate::ids::IdentityId;
+use crate::store::{Committed, Effect, Side};
 use crate::twin::{Document, Metadata, Section, Twin};
 
-/// Shows `tell` which twins changed.
-pub(super) fn notices(
-    committed: &Committed<'_>,
-    mut tell: impl FnMut(&IdentityId, GenerationId, Notice),
-) {
-    for (id, before, after) in committed.changed_twins() {
-        let replaced = committed
-            .effects
-            .iter()
-            .any(|(of, effect)| *of == id && matches!(effect, Effect::TwinReplaced));
+/// Which twins changed.
+pub(super) fn notices(committed: &Committed<'_>) -> Vec<About> {
+    let about = |(id, before, after): (IdentityId, Side<'_>, Side<'_>)| {
+        let mut effects = committed.effects.iter();
+        let replaced = effects.any(|(of, effect)| *of == id && *effect == Effect::TwinReplaced);
         let (operation, body) = if replaced {
             ("replaceTwin", whole(&id, after.twin))
         } else {
@@ -31,24 +26,20 @@ pub(super) fn notices(
             content_type: JSON,
             body,
         };
-        tell(&id, after.generation, notice);
-    }
+        (id, after.generation, notice)
+    };
+    committed.changed_twins().into_iter().map(about).collect()
 }
 
-/// Shows `tell` what changed in the twins of devices that announced a model.
-pub(super) fn of_digital_twins(
-    committed: &Committed<'_>,
-    mut tell: impl FnMut(&IdentityId, GenerationId, Notice),
-) {
-    for (id, before, after) in committed.changed_twins() {
-        if after.twin.model_id.is_none() {
-            continue;
-        }
+/// What changed in the twins of devices that announced a model.
+pub(super) fn of_digital_twins(committed: &Committed<'_>) -> Vec<About> {
+    let about = |(id, before, after): (IdentityId, Side<'_>, Side<'_>)| {
+        after.twin.model_id.as_ref()?;
         let name = id.module.as_ref().map_or_else(|| id.device.as_str(), |module| module.as_str());
-        let documents = [before.twin, after.twin].map(|twin| digital_twin::document(name, twin));
-        let operations = json_patch::between(&documents[0], &documents[1]);
+        let document = |twin| digital_twin::document(name, twin);
+        let operations = json_patch::between(&document(before.twin), &document(after.twin));
         if operations.is_empty() {
-            continue;
+            return None;
         }
         let notice = Notice {
             source: EventSource::DigitalTwinChange,
@@ -57,8 +48,9 @@ pub(super) fn of_digital_twins(
             content_type: "application/json-patch+json",
             body: Value::Array(operations),
         };
-        tell(&id, after.generation, notice);
-    }
+        Some((id, after.generation, notice))
+    };
+    committed.changed_twins().into_iter().filter_map(about).collect()
 }
 
 /// A whole twin, as notices show it.

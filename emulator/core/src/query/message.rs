@@ -153,13 +153,12 @@ pub struct MessageDocument<'e> {
     sender: Option<Arc<Record>>,
     /// Parsed when it is first asked for, and then once for all routes.
     body: OnceCell<Result<Value, OpaqueBody>>,
-    enqueued: OnceCell<String>,
 }
 
 impl<'e> MessageDocument<'e> {
     /// A message of this sender.
     pub fn new(event: &'e Event, sender: Option<Arc<Record>>) -> Self {
-        Self { event, sender, body: OnceCell::new(), enqueued: OnceCell::new() }
+        Self { event, sender, body: OnceCell::new() }
     }
 
     /// The body, if it is one that can be looked into.
@@ -204,10 +203,7 @@ impl<'e> MessageDocument<'e> {
             }
             SystemName::AuthMethod => event.auth_method_json().map(Cow::Owned),
             SystemName::GenerationId => Some(event.generation.to_string().into()),
-            SystemName::EnqueuedTime => {
-                let text = self.enqueued.get_or_init(|| event.enqueued.to_string());
-                Some(text.as_str().into())
-            }
+            SystemName::EnqueuedTime => Some(event.enqueued.to_string().into()),
             SystemName::ModelId => event.model_id.as_deref().map(Cow::Borrowed),
         }
     }

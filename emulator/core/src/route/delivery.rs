@@ -41,30 +41,29 @@ pub struct Wiring {
 
 impl Routing {
     /// Lets `outlet` find what is behind each endpoint.
-    pub fn wired(self, outlet: impl Fn(&EndpointProperties) -> Outlet) -> Wiring {
-        Wiring {
-            outlets: self.endpoints.iter().map(outlet).collect(),
-            plain: self.is_plain(),
-            listened: EventSource::ALL.map(|source| self.listens(source)),
-            routing: self,
-        }
+    pub fn wired(self, outlet: impl FnMut(&EndpointProperties) -> Outlet) -> Wiring {
+        let outlets = self.endpoints.iter().map(outlet).collect();
+        Wiring::new(self, outlets)
     }
 }
 
 impl Default for Wiring {
     /// Telemetry goes to the built-in endpoint.
     fn default() -> Self {
-        let routing = Routing::default();
-        Self {
-            plain: routing.is_plain(),
-            listened: EventSource::ALL.map(|source| routing.listens(source)),
-            outlets: Vec::new(),
-            routing,
-        }
+        Self::new(Routing::default(), Vec::new())
     }
 }
 
 impl Wiring {
+    fn new(routing: Routing, outlets: Vec<Outlet>) -> Self {
+        Self {
+            plain: routing.is_plain(),
+            listened: EventSource::ALL.map(|source| routing.listens(source)),
+            outlets,
+            routing,
+        }
+    }
+
     /// The event hubs among the endpoints.
     pub(crate) fn event_hubs(&self, created: Timestamp) -> Vec<EventHub> {
         let endpoints = self.routing.endpoints.iter().zip(&self.outlets);

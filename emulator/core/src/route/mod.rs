@@ -34,6 +34,7 @@ const RESERVED: [&str; 4] =
 pub struct Routing {
     endpoints: Vec<EndpointProperties>,
     routes: Vec<Route>,
+    /// None if it is disabled.
     fallback: Option<Route>,
     enrichments: Vec<Enrichment>,
 }
@@ -175,11 +176,6 @@ impl Routing {
         Ok(Self { endpoints: properties.endpoints.clone(), routes, fallback, enrichments })
     }
 
-    /// The endpoints beside the built-in one.
-    pub fn endpoints(&self) -> &[EndpointProperties] {
-        &self.endpoints
-    }
-
     /// Whether a route takes events of this source, so that they are worth making.
     pub(crate) fn listens(&self, source: EventSource) -> bool {
         self.all().any(|route| route.enabled && route.source == source)
@@ -195,8 +191,7 @@ impl Routing {
         self.routes.is_empty()
             && self.enrichments.is_empty()
             && self.fallback.as_ref().is_some_and(|fallback| {
-                fallback.enabled
-                    && fallback.condition == RouteCondition::default()
+                fallback.condition == RouteCondition::default()
                     && fallback.targets == [Target::BuiltIn]
             })
     }
