@@ -7,9 +7,11 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::commands::c2d::C2dCommand;
 use crate::commands::configuration::ConfigurationCommand;
 use crate::commands::configure::ConfigureArgs;
 use crate::commands::device::DeviceCommand;
+use crate::commands::events::EventsCommand;
 use crate::commands::job::JobCommand;
 use crate::commands::method::MethodCommand;
 use crate::commands::module::ModuleCommand;
@@ -20,8 +22,9 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  yes: done, or shown
   1  no: there is no such thing (show, connection-string, watch), the device did not agree in
-     time (configure) or answered with another status than 2xx (method invoke), or an identity
-     could not be imported (device bulk import)
+     time (configure) or answered with another status than 2xx (method invoke), an identity could
+     not be imported (device bulk import), or fewer than --count came before --timeout (events
+     monitor, c2d feedback)
   2  error: wrong arguments, no hub, refused by the service
 
 The hub is the one that --connection-string or IOTHUB_CONNECTION_STRING names; without either it
@@ -83,6 +86,12 @@ pub(crate) enum Command {
     /// Direct methods of devices and modules
     #[command(subcommand)]
     Method(MethodCommand),
+    /// Cloud-to-device messages and their feedback
+    #[command(subcommand)]
+    C2d(C2dCommand),
+    /// What devices send, live
+    #[command(subcommand)]
+    Events(EventsCommand),
     /// Jobs: one change of many twins, or one call of many devices
     #[command(subcommand)]
     Job(JobCommand),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use iothub_core::ids::{DeviceId, IdentityId, Precondition};
+use iothub_core::time::Timestamp;
 use iothub_wire::connection_string::{Host, ServiceConnectionString, encode};
 use serde_json::Value;
 use tokio_rustls::rustls;
@@ -78,6 +79,11 @@ impl Client {
     /// Where the hub is.
     pub fn host(&self) -> &Host {
         &self.hub.host
+    }
+
+    /// What time it is, for whoever needs the same clock.
+    pub fn now(&self) -> Timestamp {
+        (self.now)()
     }
 
     /// The same client, whose calls may take no longer than `timeout`.
@@ -234,7 +240,7 @@ impl Client {
         query: &str,
         precondition: &Precondition,
     ) -> ureq::http::request::Builder {
-        let expiry = (self.now)().after(TOKEN_LIFETIME).unix_seconds();
+        let expiry = self.now().after(TOKEN_LIFETIME).unix_seconds();
         let Self { scheme, hub, .. } = self;
         let request = Request::builder()
             .method(method)
@@ -368,7 +374,7 @@ fn agent(host: &Host, roots: &Roots) -> Agent {
     config.build().new_agent()
 }
 
-fn io_failed(hub: String, why: &std::io::Error) -> Error {
+pub(crate) fn io_failed(hub: String, why: &std::io::Error) -> Error {
     if let Some(tls) = why.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         return tls_failed(hub, tls);
     }
@@ -378,7 +384,7 @@ fn io_failed(hub: String, why: &std::io::Error) -> Error {
     }
 }
 
-fn tls_failed(hub: String, why: &rustls::Error) -> Error {
+pub(crate) fn tls_failed(hub: String, why: &rustls::Error) -> Error {
     use rustls::CertificateError as C;
 
     match why {

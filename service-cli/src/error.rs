@@ -13,6 +13,14 @@ pub enum Error {
     /// The service answered and refused.
     #[error(transparent)]
     Service(#[from] ServiceError),
+    /// The service refused in words of AMQP.
+    #[error("{hub} refuses: {why}")]
+    Refusal {
+        /// Who refused.
+        hub: String,
+        /// The condition and its sentence.
+        why: String,
+    },
     /// The peer's certificate does not satisfy.
     #[error("the certificate of {hub} is not trusted: {why}")]
     Untrusted {
@@ -80,7 +88,10 @@ impl Error {
         match self {
             Self::Service(error) => error.status == 429 || error.status >= 500,
             Self::Refused { .. } | Self::Unreachable { .. } | Self::TimedOut { .. } => true,
-            Self::Untrusted { .. } | Self::Answer { .. } | Self::ConfigId(_) => false,
+            Self::Untrusted { .. }
+            | Self::Answer { .. }
+            | Self::ConfigId(_)
+            | Self::Refusal { .. } => false,
         }
     }
 }

@@ -7,6 +7,8 @@
 //!  ---------------------- the library, which knows neither arguments nor terminals
 //!   locate                which hub: named, or the emulator of this machine
 //!   client, query         one method per operation of the REST API
+//!   amqp, devicebound     cloud-to-device messages and their feedback
+//!   events                what devices send, live
 //!   roots                 which certificates are trusted
 //!   error, codes          what the service says when it refuses
 //!   bulk                  identities from a file and into one
@@ -34,19 +36,23 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod amqp;
 pub mod bulk;
 pub mod client;
 pub mod clock;
 mod codes;
 pub mod configure;
+pub mod devicebound;
 pub mod diff;
 mod documents;
 pub mod error;
+pub mod events;
 pub mod locate;
 pub mod query;
 pub mod roots;
 pub mod twin;
 
+pub use amqp::Amqp;
 pub use client::{Client, Options};
 pub use configure::{Change, Outcome, Progress, configure};
 pub use error::{Error, ServiceError};

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use iothub_wire::connection_string::{Host, InvalidConnectionString, ServiceConnectionString};
 use iothub_wire::local::{LocalEmulator, is_loopback};
 
+use crate::amqp;
 use crate::roots::{InvalidRoots, Roots};
 
 /// A hub, and what this machine knows about it.
@@ -114,10 +115,19 @@ impl Target {
     pub fn device_host(&self) -> Host {
         const MQTT: u16 = 8883;
 
-        // Another hub on this machine has another port, of which nothing is known.
-        let local = self.local.as_ref().filter(|local| is_at(local, &self.hub.host));
-        let port = local.map(|local| local.mqtt_port).filter(|port| *port != MQTT);
+        let port = self.known().map(|local| local.mqtt_port).filter(|port| *port != MQTT);
         Host { name: self.hub.host.name.clone(), port }
+    }
+
+    /// The hub's port of AMQP.
+    pub fn amqp_port(&self) -> u16 {
+        self.known().map_or(amqp::PORT, |local| local.amqp_port)
+    }
+
+    /// What the emulator of this machine says of this hub. Another hub on this machine has other
+    /// ports, of which nothing is known.
+    fn known(&self) -> Option<&LocalEmulator> {
+        self.local.as_ref().filter(|local| is_at(local, &self.hub.host))
     }
 }
 

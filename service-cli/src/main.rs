@@ -17,8 +17,8 @@ use service_cli::{Client, Options};
 
 use crate::args::{Cli, Command, Global};
 use crate::commands::{
-    Failure, Session, Verdict, configuration, configure, device, job, method, module, query, stats,
-    twin,
+    Failure, Session, Verdict, c2d, configuration, configure, device, events, job, method, module,
+    query, stats, twin,
 };
 use crate::output::Output;
 
@@ -44,11 +44,14 @@ fn run(cli: Cli, target: &mut Option<Target>) -> Result<Verdict, Failure> {
     }
     let target = &*target.insert(find(&cli.global)?);
     let client = connect(&cli.global, target)?;
-    let mut session = Session { client, target, out: Output::new(cli.global.output) };
+    let global = &cli.global;
+    let mut session = Session { client, target, global, out: Output::new(cli.global.output) };
     match cli.command {
         Command::Device(command) => device::run(&mut session, command),
         Command::Module(command) => module::run(&mut session, command),
         Command::Twin(command) => twin::run(&mut session, command),
+        Command::C2d(command) => c2d::run(&mut session, command),
+        Command::Events(command) => events::run(&mut session, &command),
         Command::Method(command) => method::run(&mut session, command),
         Command::Job(command) => job::run(&mut session, &command),
         Command::Configuration(command) => configuration::run(&mut session, command),

@@ -64,6 +64,11 @@ pub(crate) fn warn(text: &str) {
     let _ = writeln!(anstream::stderr(), "{WARNING}{text}{WARNING:#}");
 }
 
+/// The same for what is no trouble.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(anstream::stderr(), "{text}");
+}
+
 /// A value as it stands in a table: text without quotes, nothing as `-`, year 1 as `never`.
 pub(crate) fn cell(value: Option<&Value>) -> String {
     match value {

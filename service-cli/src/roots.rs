@@ -1,9 +1,12 @@
 //! Which certificate authorities are trusted: the system's, and those that were given.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
+use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 use ureq::tls::{Certificate, RootCerts};
 
 /// Certificates to trust.
@@ -85,6 +88,21 @@ impl Roots {
             return Err(InvalidRoots::None { source_name: source_name.to_owned() });
         }
         Ok(self)
+    }
+
+    /// How TLS of a client that shows no certificate is made.
+    ///
+    /// # Errors
+    ///
+    /// None of the certificates is of use.
+    pub fn for_tls(&self) -> Result<Arc<ClientConfig>, rustls::Error> {
+        let mut store = RootCertStore::empty();
+        store.add_parsable_certificates(self.0.iter().cloned());
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(store)
+            .with_no_client_auth();
+        Ok(Arc::new(config))
     }
 
     /// The same for the HTTP client.

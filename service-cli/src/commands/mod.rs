@@ -2,11 +2,14 @@
 //! the ways in which they end.
 
 pub(crate) mod bulk;
+pub(crate) mod c2d;
 pub(crate) mod configuration;
 pub(crate) mod configure;
 pub(crate) mod device;
+pub(crate) mod events;
 mod identity;
 pub(crate) mod job;
+mod live;
 pub(crate) mod method;
 pub(crate) mod module;
 pub(crate) mod query;
@@ -17,15 +20,30 @@ use iothub_core::ids::{ETag, Precondition};
 use iothub_wire::local::is_loopback;
 use service_cli::locate::{NoTarget, Target};
 use service_cli::roots::InvalidRoots;
-use service_cli::{Client, Error};
+use service_cli::{Amqp, Client, Error};
 
+use crate::args::Global;
 use crate::output::Output;
 
 /// What a command works with.
 pub(crate) struct Session<'a> {
     pub(crate) client: Client,
     pub(crate) target: &'a Target,
+    pub(crate) global: &'a Global,
     pub(crate) out: Output,
+}
+
+impl Session<'_> {
+    /// The same hub over AMQP.
+    pub(crate) fn amqp(&self) -> Result<Amqp, Failure> {
+        if self.global.plain_http {
+            return Err(Failure::Input(
+                "--plain-http is for HTTP, and this command speaks AMQP: leave it out".to_owned(),
+            ));
+        }
+        let roots = self.target.roots(self.global.ca.as_deref())?;
+        Ok(Amqp::new(self.target.hub.clone(), self.target.amqp_port(), &roots)?)
+    }
 }
 
 /// How a command ended that did what it was asked.
