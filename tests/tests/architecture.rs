@@ -25,8 +25,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("iothub-dps", &["iothub-core", "iothub-wire"]),
     ("iothub-admin", &["iothub-core"]),
     // clients of the wire, which know nothing of the hub's inside
-    ("device-sim", &["iothub-core", "iothub-wire"]),
-    ("service-cli", &["iothub-core", "iothub-wire"]),
+    ("iothub-amqp-client", &[]),
+    ("device-sim", &["iothub-amqp-client", "iothub-core", "iothub-wire"]),
+    ("service-cli", &["iothub-amqp-client", "iothub-core", "iothub-wire"]),
     // the program composes; it holds no rule
     (
         "iothub-emulator",

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use assert_cmd::Command;
 use iothub_tests::program::{self, DEVICE_SIM, EMULATOR, Emulator, FREE_PORTS, SERVICE_CLI};
 use predicates::prelude::*;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -441,4 +441,61 @@ fn a_registry_moves_from_hub_to_hub_in_a_file() {
     deleted.timeout(LIMIT).args(delete).assert().code(1);
     let list = service_json(&to, &["device", "list"]);
     assert_eq!(list, Value::Array(Vec::new()));
+}
+
+#[test]
+fn messages_reach_a_device_and_what_became_of_them_is_told() {
+    let emulator = Emulator::start();
+    service_cli(&emulator, &["device", "create", "d1"]);
+    let text = service_cli(&emulator, &["device", "connection-string", "d1"]);
+    let mut device = Device::start(&emulator, text.trim());
+    // What is sent before a device first subscribes is not for it.
+    device.until("telemetrySent");
+    let sent = ["c2d", "send", "d1", "{\"a\":1}", "-p", "x=y", "--message-id", "m1"];
+    let answer = service_json(&emulator, &[&sent[..], &["--ack", "full"]].concat());
+    assert_eq!(answer["messageId"], "m1");
+    let message = device.until("messageReceived");
+    assert_eq!((&message["body"], &message["properties"]["x"]), (&json!({"a": 1}), &json!("y")));
+
+    let listen = ["c2d", "feedback", "--count", "1", "--timeout", "25s"];
+    let record = service_json(&emulator, &listen);
+    assert_eq!(record["originalMessageId"], "m1");
+    assert_eq!(record["statusCode"], "Success");
+
+    let mut nobody = emulator.command(SERVICE_CLI);
+    let refusal = "error: DeviceNotFound: d2 (404001)\n";
+    nobody.args(["c2d", "send", "d2", "text"]).assert().code(2).stderr(refusal);
+}
+
+#[test]
+fn events_are_shown_as_they_come_and_from_the_start() {
+    let emulator = Emulator::start();
+    service_cli(&emulator, &["device", "create", "d1"]);
+    let text = service_cli(&emulator, &["device", "connection-string", "d1"]);
+    let live = std::thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            let live = ["events", "monitor", "--device", "d1", "--count", "1", "--timeout", "25s"];
+            service_json(&emulator, &live)
+        });
+        // Devices that come one after another, so that one certainly comes after the watcher.
+        while !watch.is_finished() {
+            Device::start(&emulator, text.trim()).until("telemetrySent");
+        }
+        watch.join().unwrap()
+    });
+    assert_eq!(live["deviceId"], "d1");
+    assert_eq!(live["source"], "Telemetry");
+    assert_eq!(live["body"]["temperature"], 21.0);
+
+    let past = ["events", "monitor", "--since", "start", "--count", "1", "--timeout", "25s"];
+    let first = service_json(&emulator, &past);
+    assert_eq!(first["sequenceNumber"], 0);
+    let other = ["events", "monitor", "--since", "start", "--device", "d2", "--timeout", "1s"];
+    assert_eq!(service_cli(&emulator, &other), "");
+
+    let mut wrong = emulator.command(SERVICE_CLI);
+    let refusal = predicate::str::contains("has no consumer group \"g\"");
+    wrong.args(["events", "monitor", "--consumer-group", "g"]).assert().code(2).stderr(refusal);
+    let mut too_few = emulator.command(SERVICE_CLI);
+    too_few.args([&other[..], &["--count", "1"]].concat()).assert().code(1);
 }
