@@ -18,8 +18,8 @@ use crate::outbox::Outbox;
 use crate::requests::Requests;
 use crate::session::{End, Mind, Session};
 use crate::telemetry::Telemetry;
-use crate::transport::mqtt::{Link, Route};
 use crate::transport::tls::Security;
+use crate::transport::{Link, Route};
 
 /// The longest time before its end that a token is renewed; the SDK for Python does the same.
 const RENEWAL_MARGIN: Duration = Duration::from_secs(120);

@@ -10,15 +10,15 @@ pub enum Error {
     /// The hub does not accept who the device says it is.
     #[error(
         "{endpoint} refused the connection string of {identity:?}: the device is not known there, \
-         its key is another, or the clocks differ by more than five minutes (CONNACK {code})"
+         its key is another, or the clocks differ by more than five minutes ({answer})"
     )]
     NotAuthorized {
         /// Who the device says it is.
         identity: String,
         /// Host and port.
         endpoint: String,
-        /// The code of MQTT.
-        code: u8,
+        /// What it said: the code of MQTT, or the condition of AMQP.
+        answer: String,
     },
     /// The hub's certificate cannot be trusted.
     #[error("{endpoint} has a certificate that is not trusted: {reason}")]

@@ -19,7 +19,7 @@ use crate::transport::tls::{ClientCertificate, Security};
 pub struct Options {
     /// Who it is.
     pub identity: Identity,
-    /// What MQTT goes over.
+    /// What it speaks.
     pub transport: Transport,
     /// Where that is served on the hub's host.
     pub port: u16,
@@ -42,8 +42,8 @@ impl Options {
     /// The usual options: the tutorial's device, two seconds to apply, tokens of one hour.
     pub fn new(identity: Identity, security: Security, clock: Arc<dyn Clock>) -> Self {
         Self {
-            transport: Transport::Tcp,
-            port: identity.host.port.unwrap_or(Transport::Tcp.port()),
+            transport: Transport::Mqtt,
+            port: identity.host.port.unwrap_or(Transport::Mqtt.port()),
             identity,
             security,
             script: Script::default(),
@@ -72,21 +72,26 @@ impl fmt::Debug for Options {
     }
 }
 
-/// What MQTT goes over.
+/// What a device speaks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Transport {
-    /// TCP, with TLS or without.
-    Tcp,
-    /// WebSockets on the port of HTTPS, which firewalls let through.
-    WebSocket,
+    /// MQTT.
+    Mqtt,
+    /// MQTT over WebSockets on the port of HTTPS, which firewalls let through.
+    MqttWs,
+    /// AMQP.
+    Amqp,
+    /// AMQP over WebSockets on the port of HTTPS.
+    AmqpWs,
 }
 
 impl Transport {
     /// The port that the service has for it.
     pub fn port(self) -> u16 {
         match self {
-            Self::Tcp => 8883,
-            Self::WebSocket => 443,
+            Self::Mqtt => 8883,
+            Self::Amqp => 5671,
+            Self::MqttWs | Self::AmqpWs => 443,
         }
     }
 }

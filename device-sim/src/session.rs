@@ -15,7 +15,7 @@ use crate::options::Identity;
 use crate::outbox::{LIMIT, Outbox};
 use crate::requests::{Request, Requests, Step, Verdict};
 use crate::telemetry::{Message, Telemetry};
-use crate::transport::mqtt::{Incoming, Link};
+use crate::transport::{Incoming, Link};
 
 /// What outlives a connection.
 #[derive(Debug)]

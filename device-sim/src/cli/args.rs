@@ -60,7 +60,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
 
-    /// What MQTT goes over
+    /// What the device speaks
     #[arg(long, value_enum, default_value_t = Via::Mqtt)]
     pub(crate) transport: Via,
 
@@ -73,8 +73,8 @@ pub(crate) struct Run {
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub(crate) key: Option<PathBuf>,
 
-    /// The port [default: that of the connection string, or of the emulator on this machine, or
-    /// 8883, with WebSockets 443]
+    /// The port [default: that of the connection string, which is one of MQTT, or that of the
+    /// emulator on this machine, or the service's own: 8883, AMQP 5671, WebSockets 443]
     #[arg(long)]
     pub(crate) port: Option<u16>,
 
@@ -118,13 +118,17 @@ fn token_ttl(text: &str) -> Result<Span, String> {
     Ok(span)
 }
 
-/// What MQTT goes over.
+/// What the device speaks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Via {
-    /// TCP.
+    /// MQTT.
     Mqtt,
-    /// WebSockets, on the port of HTTPS.
+    /// MQTT over WebSockets, on the port of HTTPS.
     MqttWs,
+    /// AMQP.
+    Amqp,
+    /// AMQP over WebSockets, on the port of HTTPS.
+    AmqpWs,
 }
 
 /// How events are printed.

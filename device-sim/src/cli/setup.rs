@@ -53,7 +53,8 @@ pub(crate) fn options(run: &Run) -> Result<Options, SetupError> {
     let script = run.script.as_deref().map(script).transpose()?.unwrap_or_default();
     let (identity, emulator) = identity(run)?;
     let security = security(run, emulator.as_ref())?;
-    let own_port = identity.host().port;
+    // A connection string's port is that of MQTT.
+    let own_port = identity.host().port.filter(|_| run.transport == Via::Mqtt);
     let mut options = Options::new(identity, security, Arc::new(SystemClock));
     options.transport = transport(run);
     let emulator_port = emulator.and_then(|emulator| port(&emulator, options.transport));
@@ -68,16 +69,19 @@ pub(crate) fn options(run: &Run) -> Result<Options, SetupError> {
 
 fn transport(run: &Run) -> Transport {
     match run.transport {
-        Via::Mqtt => Transport::Tcp,
-        Via::MqttWs => Transport::WebSocket,
+        Via::Mqtt => Transport::Mqtt,
+        Via::MqttWs => Transport::MqttWs,
+        Via::Amqp => Transport::Amqp,
+        Via::AmqpWs => Transport::AmqpWs,
     }
 }
 
 /// Where an emulator serves a transport.
 fn port(emulator: &LocalEmulator, transport: Transport) -> Option<u16> {
     match transport {
-        Transport::Tcp => Some(emulator.mqtt_port),
-        Transport::WebSocket => {
+        Transport::Mqtt => Some(emulator.mqtt_port),
+        Transport::Amqp => Some(emulator.amqp_port),
+        Transport::MqttWs | Transport::AmqpWs => {
             ServiceConnectionString::parse(&emulator.connection_string).ok()?.host.port
         }
     }

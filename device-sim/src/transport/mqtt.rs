@@ -5,8 +5,6 @@
 //! fit is refused. Each connection gets a new event loop, since the token is part of its options;
 //! what has to survive a connection is kept by [`crate::outbox`] and by comparing twins.
 
-use std::io::ErrorKind;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_tungstenite::tungstenite::Error as WebSocketError;
@@ -19,10 +17,9 @@ use rumqttc::{
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_rustls::rustls::{self, CertificateError, ClientConfig};
 
-use super::tls;
 use super::topic::{self, Downlink};
+use super::{CLOSED, Full, Incoming, QUEUE, Route, io_reason};
 use crate::document::Properties;
 use crate::error::Error;
 use crate::methods::{Answer, Call};
@@ -40,45 +37,6 @@ const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(20);
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The largest packet: a message of 256 KB and its topic.
 const PACKET_BYTES: usize = 320 * 1024;
-/// How many requests wait to be written, and how many events to be read. A device that behaves has
-/// no more than [`crate::outbox::LIMIT`] messages and one twin request under way.
-const QUEUE: usize = 128;
-
-/// What comes from a hub.
-#[derive(Debug)]
-pub(crate) enum Incoming {
-    /// An answer to a twin request.
-    TwinAnswer { rid: String, status: u16, version: Option<u64>, body: Vec<u8> },
-    /// A change of desired properties.
-    DesiredChange { topic: String, body: Vec<u8> },
-    /// A cloud-to-device message.
-    Message { properties: Vec<(String, Option<String>)>, body: Vec<u8> },
-    /// A call of a direct method.
-    MethodCall { call: Call, body: Vec<u8> },
-    /// A message on a topic that the device knows nothing of.
-    Unknown { topic: String },
-    /// The next telemetry message went out under this packet id.
-    Sent { packet: u16 },
-    /// The hub acknowledged the message with this packet id.
-    Acknowledged { packet: u16 },
-    /// The connection is over.
-    Closed { reason: String },
-}
-
-/// The queue to the connection is full.
-#[derive(Debug)]
-pub(crate) struct Full;
-
-/// How to get to a hub.
-#[derive(Debug)]
-pub(crate) struct Route<'a> {
-    pub(crate) identity: &'a Identity,
-    pub(crate) transport: Transport,
-    pub(crate) port: u16,
-    /// None for plain MQTT.
-    pub(crate) tls: Option<Arc<ClientConfig>>,
-}
-
 /// A connection that stands, with its subscriptions.
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -89,8 +47,8 @@ pub(crate) struct Link {
 }
 
 impl Route<'_> {
-    /// Connects and subscribes.
-    pub(crate) async fn connect(&self, token: Option<String>) -> Result<Link, Error> {
+    /// Connects over MQTT and subscribes.
+    pub(super) async fn connect_mqtt(&self, token: Option<String>) -> Result<Link, Error> {
         let (client, mut event_loop) = AsyncClient::new(self.options(token), QUEUE);
         let mut network = NetworkOptions::new();
         network.set_connection_timeout(CONNECT_SECONDS).set_tcp_nodelay(true);
@@ -112,13 +70,13 @@ impl Route<'_> {
     fn options(&self, token: Option<String>) -> MqttOptions {
         let host = self.identity.host().name.clone();
         let client_id = topic::client_id(self.identity);
-        let mut options = match self.transport {
-            Transport::Tcp => MqttOptions::new(client_id, host, self.port),
-            Transport::WebSocket => {
-                let scheme = if self.tls.is_some() { "wss" } else { "ws" };
-                let url = format!("{scheme}://{host}:{}/$iothub/websocket", self.port);
-                MqttOptions::new(client_id, url, self.port)
-            }
+        let web_socket = self.transport == Transport::MqttWs;
+        let mut options = if web_socket {
+            let scheme = if self.tls.is_some() { "wss" } else { "ws" };
+            let url = format!("{scheme}://{host}:{}/$iothub/websocket", self.port);
+            MqttOptions::new(client_id, url, self.port)
+        } else {
+            MqttOptions::new(client_id, host, self.port)
         };
         // An empty password is what the hub takes for none.
         options.set_credentials(topic::user_name(self.identity), token.unwrap_or_default());
@@ -126,11 +84,11 @@ impl Route<'_> {
         options.set_keep_alive(KEEP_ALIVE);
         options.set_max_packet_size(PACKET_BYTES, PACKET_BYTES);
         let tls = self.tls.clone().map(TlsConfiguration::Rustls);
-        options.set_transport(match (self.transport, tls) {
-            (Transport::Tcp, Some(tls)) => rumqttc::Transport::Tls(tls),
-            (Transport::Tcp, None) => rumqttc::Transport::Tcp,
-            (Transport::WebSocket, Some(tls)) => rumqttc::Transport::Wss(tls),
-            (Transport::WebSocket, None) => rumqttc::Transport::Ws,
+        options.set_transport(match (web_socket, tls) {
+            (false, Some(tls)) => rumqttc::Transport::Tls(tls),
+            (false, None) => rumqttc::Transport::Tcp,
+            (true, Some(tls)) => rumqttc::Transport::Wss(tls),
+            (true, None) => rumqttc::Transport::Ws,
         });
         options
     }
@@ -171,32 +129,19 @@ impl Route<'_> {
             }
             ConnectionError::ConnectionRefused(code) => {
                 let identity = self.identity.to_string();
-                Error::NotAuthorized { identity, endpoint, code: code as u8 }
-            }
-            ConnectionError::Tls(TlsError::Io(error))
-            | ConnectionError::Websocket(WebSocketError::Io(error)) => {
-                match certificate_error(&error) {
-                    Some(problem) => Error::Certificate {
-                        endpoint,
-                        reason: tls::describe(problem),
-                        unknown_issuer: tls::is_unknown_issuer(problem),
-                    },
-                    None => self.unreachable(&io_reason(&error)),
+                Error::NotAuthorized {
+                    identity,
+                    endpoint,
+                    answer: format!("CONNACK {}", code as u8),
                 }
             }
+            ConnectionError::Tls(TlsError::Io(error))
+            | ConnectionError::Websocket(WebSocketError::Io(error)) => self.io_failed(&error),
             ConnectionError::NetworkTimeout => {
                 self.unreachable(&format!("no answer within {CONNECT_SECONDS} s"))
             }
             other => self.unreachable(&reason(&other)),
         }
-    }
-
-    fn unreachable(&self, reason: &str) -> Error {
-        Error::Unreachable { endpoint: self.endpoint(), reason: reason.to_owned() }
-    }
-
-    fn endpoint(&self) -> String {
-        format!("{}:{}", self.identity.host().name, self.port)
     }
 }
 
@@ -317,26 +262,5 @@ fn reason(error: &ConnectionError) -> String {
         ConnectionError::MqttState(StateError::AwaitPingResp) => "no answer to a ping".to_owned(),
         ConnectionError::FlushTimeout => "nothing could be sent any more".to_owned(),
         other => other.to_string(),
-    }
-}
-
-const CLOSED: &str = "the hub closed the connection";
-
-fn io_reason(error: &std::io::Error) -> String {
-    match error.kind() {
-        ErrorKind::ConnectionReset
-        | ErrorKind::ConnectionAborted
-        | ErrorKind::BrokenPipe
-        | ErrorKind::UnexpectedEof => CLOSED.to_owned(),
-        ErrorKind::ConnectionRefused => "nothing listens there".to_owned(),
-        _ => error.to_string(),
-    }
-}
-
-/// What TLS says if it is about the server's certificate.
-fn certificate_error(error: &std::io::Error) -> Option<&CertificateError> {
-    match error.get_ref()?.downcast_ref()? {
-        rustls::Error::InvalidCertificate(problem) => Some(problem),
-        _ => None,
     }
 }

@@ -2,6 +2,7 @@
 
 use iothub_wire::connection_string::encode;
 
+use super::{API_VERSION, CONTENT_ENCODING, CONTENT_TYPE};
 use crate::options::Identity;
 
 /// Answers to twin requests.
@@ -18,7 +19,6 @@ pub(super) fn devicebound(identity: &Identity) -> Option<String> {
 /// Direct methods.
 pub(super) const METHODS: &str = "$iothub/methods/POST/#";
 
-const API_VERSION: &str = "2021-04-12";
 const CLIENT: &str = concat!("device-sim/", env!("CARGO_PKG_VERSION"));
 
 /// A topic that the hub publishes to.
@@ -75,7 +75,7 @@ pub(super) fn method_answer(rid: &str, status: i32) -> String {
 pub(super) fn telemetry(identity: &Identity, properties: &[(String, String)]) -> String {
     let device = identity.device();
     let module = identity.module().map_or_else(String::new, |module| format!("/modules/{module}"));
-    let system = [("$.ct", "application/json"), ("$.ce", "utf-8")];
+    let system = [("$.ct", CONTENT_TYPE), ("$.ce", CONTENT_ENCODING)];
     let own = properties.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let bag: Vec<_> = system
         .into_iter()

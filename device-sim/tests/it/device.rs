@@ -219,7 +219,10 @@ async fn a_refusal_at_first_ends_it_and_a_later_one_does_not() {
     let result = Device::new(options(&hub)).unwrap().run(drop, std::future::pending()).await;
     let endpoint = format!("127.0.0.1:{}", hub.port);
     let identity = "d1".to_owned();
-    assert_eq!(result, Err(Error::NotAuthorized { identity, endpoint, code: 5 }));
+    assert_eq!(
+        result,
+        Err(Error::NotAuthorized { identity, endpoint, answer: "CONNACK 5".to_owned() })
+    );
 
     hub.state().connack = 0;
     let device = run(options(&hub));
