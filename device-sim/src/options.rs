@@ -83,6 +83,8 @@ pub enum Transport {
     Amqp,
     /// AMQP over WebSockets on the port of HTTPS.
     AmqpWs,
+    /// HTTP: telemetry and messages, no twin and no methods.
+    Http,
 }
 
 impl Transport {
@@ -91,7 +93,7 @@ impl Transport {
         match self {
             Self::Mqtt => 8883,
             Self::Amqp => 5671,
-            Self::MqttWs | Self::AmqpWs => 443,
+            Self::MqttWs | Self::AmqpWs | Self::Http => 443,
         }
     }
 }

@@ -57,8 +57,12 @@ impl Session<'_> {
         for message in self.mind.outbox.take() {
             self.send(message);
         }
-        let actions = self.mind.behavior.connected();
-        self.carry_out(actions);
+        if self.link.has_twin() {
+            let actions = self.mind.behavior.connected();
+            self.carry_out(actions);
+        } else {
+            self.mind.behavior.connected_without_twin();
+        }
         loop {
             if let Some(end) = self.advance(renew_at) {
                 return end;
@@ -115,6 +119,8 @@ impl Session<'_> {
                     self.tell(event);
                     continue;
                 }
+                // What a script reports of itself has nowhere to go.
+                Action::GetTwin | Action::Report(_) if !self.link.has_twin() => continue,
                 Action::GetTwin => Request::Get,
                 Action::Report(patch) => Request::Report(patch),
             };

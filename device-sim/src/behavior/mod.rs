@@ -81,6 +81,11 @@ impl Behavior {
         vec![Action::GetTwin]
     }
 
+    /// The connection is one over which there is no twin: the device goes by what it began with.
+    pub fn connected_without_twin(&mut self) {
+        self.acquainted = true;
+    }
+
     /// The hub answered with the whole twin.
     pub fn twin_received(&mut self, twin: &Twin, now: Timestamp) -> Vec<Action> {
         let missed = match self.sync {

@@ -74,7 +74,7 @@ pub(crate) struct Run {
     pub(crate) key: Option<PathBuf>,
 
     /// The port [default: that of the connection string, which is one of MQTT, or that of the
-    /// emulator on this machine, or the service's own: 8883, AMQP 5671, WebSockets 443]
+    /// emulator on this machine, or the service's own: 8883, AMQP 5671, WebSockets and HTTP 443]
     #[arg(long)]
     pub(crate) port: Option<u16>,
 
@@ -129,6 +129,8 @@ pub(crate) enum Via {
     Amqp,
     /// AMQP over WebSockets, on the port of HTTPS.
     AmqpWs,
+    /// HTTP: telemetry and messages only, no twin and no methods.
+    Http,
 }
 
 /// How events are printed.

@@ -73,6 +73,7 @@ fn transport(run: &Run) -> Transport {
         Via::MqttWs => Transport::MqttWs,
         Via::Amqp => Transport::Amqp,
         Via::AmqpWs => Transport::AmqpWs,
+        Via::Http => Transport::Http,
     }
 }
 
@@ -81,7 +82,7 @@ fn port(emulator: &LocalEmulator, transport: Transport) -> Option<u16> {
     match transport {
         Transport::Mqtt => Some(emulator.mqtt_port),
         Transport::Amqp => Some(emulator.amqp_port),
-        Transport::MqttWs | Transport::AmqpWs => {
+        Transport::MqttWs | Transport::AmqpWs | Transport::Http => {
             ServiceConnectionString::parse(&emulator.connection_string).ok()?.host.port
         }
     }

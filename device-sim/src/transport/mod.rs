@@ -1,6 +1,7 @@
 //! The wire: a [`Link`] to a hub over one of the protocols that it speaks, and TLS below it.
 
 mod amqp;
+mod http;
 mod mqtt;
 pub(crate) mod tls;
 mod topic;
@@ -65,6 +66,7 @@ pub(crate) struct Route<'a> {
 pub(crate) enum Link {
     Mqtt(mqtt::Link),
     Amqp(amqp::Link),
+    Http(http::Link),
 }
 
 impl Route<'_> {
@@ -73,6 +75,7 @@ impl Route<'_> {
         match self.transport {
             Transport::Mqtt | Transport::MqttWs => self.connect_mqtt(token).await.map(Link::Mqtt),
             Transport::Amqp | Transport::AmqpWs => self.connect_amqp(token).await.map(Link::Amqp),
+            Transport::Http => self.connect_http(token).await.map(Link::Http),
         }
     }
 
@@ -101,8 +104,13 @@ impl Link {
     pub(crate) fn session_present(&self) -> bool {
         match self {
             Self::Mqtt(link) => link.session_present(),
-            Self::Amqp(_) => false,
+            Self::Amqp(_) | Self::Http(_) => false,
         }
+    }
+
+    /// Whether twins and methods can be had.
+    pub(crate) fn has_twin(&self) -> bool {
+        !matches!(self, Self::Http(_))
     }
 
     /// What comes next. Dropping the future loses nothing.
@@ -110,6 +118,7 @@ impl Link {
         match self {
             Self::Mqtt(link) => link.receive().await,
             Self::Amqp(link) => link.receive().await,
+            Self::Http(link) => link.receive().await,
         }
     }
 
@@ -118,6 +127,7 @@ impl Link {
         match self {
             Self::Mqtt(link) => link.get_twin(rid),
             Self::Amqp(link) => link.get_twin(rid),
+            Self::Http(_) => Err(Full),
         }
     }
 
@@ -126,6 +136,7 @@ impl Link {
         match self {
             Self::Mqtt(link) => link.report(rid, patch),
             Self::Amqp(link) => link.report(rid, patch),
+            Self::Http(_) => Err(Full),
         }
     }
 
@@ -134,6 +145,7 @@ impl Link {
         match self {
             Self::Mqtt(link) => link.answer(answer),
             Self::Amqp(link) => link.answer(answer),
+            Self::Http(_) => Err(Full),
         }
     }
 
@@ -142,6 +154,7 @@ impl Link {
         match self {
             Self::Mqtt(link) => link.send(identity, message),
             Self::Amqp(link) => link.send(message),
+            Self::Http(link) => link.send(message),
         }
     }
 
@@ -150,6 +163,8 @@ impl Link {
         match self {
             Self::Mqtt(link) => link.disconnect().await,
             Self::Amqp(link) => link.disconnect().await,
+            // A connection of HTTP just ends.
+            Self::Http(_) => {}
         }
     }
 }
