@@ -58,9 +58,14 @@ struct Device {
 
 impl Device {
     fn start(emulator: &Emulator, connection_string: &str) -> Self {
+        Self::start_with(emulator, &["--connection-string", connection_string])
+    }
+
+    fn start_with(emulator: &Emulator, arguments: &[&str]) -> Self {
         let ca = emulator.local.ca_file.to_str().unwrap();
         let mut child = program::command(DEVICE_SIM, emulator.state_dir())
-            .args(["run", "--connection-string", connection_string, "--ca", ca])
+            .args(["run", "--ca", ca])
+            .args(arguments)
             .args(["--output", "json"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -498,4 +503,68 @@ fn events_are_shown_as_they_come_and_from_the_start() {
     wrong.args(["events", "monitor", "--consumer-group", "g"]).assert().code(2).stderr(refusal);
     let mut too_few = emulator.command(SERVICE_CLI);
     too_few.args([&other[..], &["--count", "1"]].concat()).assert().code(1);
+}
+
+/// What a device sends looks the same to a reader whichever way it came, and so do the messages,
+/// the calls and the desired properties that a device gets.
+#[test]
+fn every_transport_carries_the_same() {
+    const SCRIPT: &str = "[[telemetry]]\nproperties = { kind = \"room 1\" }\nbody = { t = 1 }\n";
+
+    let emulator = Emulator::start();
+    let script = emulator.state_dir().join("script.toml");
+    std::fs::write(&script, SCRIPT).unwrap();
+    let transports = ["mqtt", "mqtt-ws", "amqp", "amqp-ws", "http"];
+    let events = transports.map(|transport| {
+        let id = format!("over-{transport}");
+        service_cli(&emulator, &["device", "create", &id]);
+        let arguments = ["--device", &id, "--transport", transport];
+        let script = ["--script", script.to_str().unwrap()];
+        let mut device = Device::start_with(
+            &emulator,
+            &[arguments, [script[0], script[1], "--apply-delay", "0s"]].concat(),
+        );
+        device.until("telemetrySent");
+        service_cli(&emulator, &["c2d", "send", &id, "hello", "-p", "x=y"]);
+        let message = device.until("messageReceived");
+        assert_eq!((&message["body"], &message["properties"]["x"]), (&json!("hello"), &json!("y")));
+        if transport != "http" {
+            let mut call = emulator.command(SERVICE_CLI);
+            call.timeout(LIMIT).args(["method", "invoke", &id, "reboot"]).assert().code(1);
+            assert_eq!(device.until("methodAnswered")["status"], 404);
+            service_cli(&emulator, &["configure", &id, "5m", "--timeout", "20s"]);
+        }
+        let monitor = ["events", "monitor", "--since", "start", "--device", &id, "--count", "1"];
+        let mut event = service_json(&emulator, &[&monitor[..], &["--timeout", "20s"]].concat());
+        let all = event.as_object_mut().unwrap();
+        for own in ["deviceId", "enqueuedTime", "offset", "partition", "sequenceNumber"] {
+            assert!(all.remove(own).is_some(), "{transport}: {all:?}");
+        }
+        let generation = "iothub-connection-auth-generation-id";
+        assert!(all["systemProperties"].as_object_mut().unwrap().remove(generation).is_some());
+        event
+    });
+    assert_eq!(events[0]["properties"], json!({"kind": "room 1"}));
+    assert_eq!(events[0]["body"], json!({"t": 1}));
+    for (transport, event) in transports.iter().zip(&events) {
+        assert_eq!(event, &events[0], "{transport}");
+    }
+}
+
+#[test]
+fn a_refused_device_says_so_over_every_transport() {
+    let emulator = Emulator::start();
+    service_cli(&emulator, &["device", "create", "d1"]);
+    let table = [
+        ("mqtt", "CONNACK 5"),
+        ("amqp", "status 404"),
+        ("amqp-ws", "status 404"),
+        ("http", "HTTP 404"),
+    ];
+    for (transport, answer) in table {
+        let mut command = emulator.command(DEVICE_SIM);
+        let arguments = ["run", "--device", "nobody", "--transport", transport];
+        let refusal = predicate::str::contains(answer);
+        command.timeout(LIMIT).args(arguments).assert().code(2).stderr(refusal);
+    }
 }
