@@ -7,6 +7,7 @@
 //!
 //! - [`start`]: from the start of the process to its first answer.
 //! - [`memory`]: resident memory, idle and with many connected devices; the size of the program.
+//! - [`events`]: telemetry through the hub to an AMQP reader, and what a million of them leave.
 //! - [`round_trip`]: twin and PINGREQ on one connection, and a back end's change to the device.
 #![allow(
     clippy::expect_used,
@@ -17,6 +18,7 @@
     reason = "what cannot be measured must say so, at once and with its values"
 )]
 
+mod events;
 mod memory;
 mod mosquitto;
 mod round_trip;
@@ -45,6 +47,7 @@ fn main() {
     round_trip::measure(&mut table, &server, mosquitto.as_ref());
     drop(server);
     memory::measure(&mut table, mosquitto.as_ref());
+    events::measure(&mut table);
     println!("{table}");
     if mosquitto.is_none() {
         println!("skipped: mosquitto is not installed, so nothing was measured beside it");

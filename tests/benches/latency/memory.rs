@@ -78,7 +78,7 @@ impl Growth {
 }
 
 /// The resident memory of a process that has come to rest, where the system shows it.
-fn settled(pid: u32) -> Option<u64> {
+pub(crate) fn settled(pid: u32) -> Option<u64> {
     std::thread::sleep(SETTLING);
     let kilobytes = proc_line(&format!("/proc/{pid}/status"), "VmRSS:")?;
     Some(kilobytes * 1024)
@@ -98,7 +98,7 @@ fn proc_line(file: &str, name: &str) -> Option<u64> {
     rest.split_whitespace().find_map(|word| word.parse().ok())
 }
 
-fn megabytes(bytes: u64) -> String {
+pub(crate) fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
 }
 
