@@ -1,40 +1,29 @@
 //! [`Emulator`]: a hub, its ports, and how they start and end.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use axum::Router;
 use iothub_admin::Readiness;
-use iothub_core::directory::Directory;
-use iothub_core::hub::{Hub, Ports};
+use iothub_core::hub::Hub;
 use iothub_core::limits;
-use iothub_core::random::Random;
-use iothub_core::route::{Routing, RoutingMistake};
-use iothub_core::throttle::Throttles;
-use iothub_core::time::Clock;
-use iothub_store::memory::MemoryRecords;
-use iothub_store::memory_table::MemoryTable;
-use iothub_wire::connection_string::{Host, ServiceConnectionString};
+use iothub_core::route::RoutingMistake;
+use iothub_core::time::Clock as _;
 use iothub_wire::local::{FILE_NAME, LocalEmulator};
-use rand::TryRng as _;
-use rand::rngs::SysRng;
 use tokio::sync::Semaphore;
-use tokio_rustls::TlsAcceptor;
 
-use crate::authorities::{Authorities, AuthorityError};
+use crate::authorities::AuthorityError;
 use crate::banner::Facts;
-use crate::certificate::{CertificateError, Certificates, client};
+use crate::certificate::{CertificateError, Certificates};
 use crate::clock::SystemClock;
-use crate::config::{Config, FALLBACK_HTTPS_PORT, HTTPS_PORT};
+use crate::config::Config;
 use crate::drain::{self, Drain, Drainer};
-use crate::endpoints::{self, Queues};
 use crate::http;
-use crate::keys::built_in_policies;
-use crate::listener::{Port, handshake, no_delay};
+use crate::listener::Port;
+use crate::served::{BoundPorts, HubAddresses, ServedHub, bind, build_hub};
 use crate::state_dir::{Readers, StateDir, StateError};
-use crate::storage::Folder;
-use crate::websocket::{self, Below};
 
 /// The policy whose connection string is handed out: it may do everything.
 pub const OWNER: &str = "iothubowner";
@@ -44,12 +33,11 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// An emulator that serves. Dropping it ends it at once; [`Emulator::stop`] waits for its sessions.
 #[derive(Debug)]
 pub struct Emulator {
-    hub: Hub,
+    served: ServedHub,
     addresses: Addresses,
     connection_string: String,
     certificates: Certificates,
     drainer: Drainer,
-    endpoints: Queues,
     announcement: Option<Announcement>,
 }
 
@@ -112,37 +100,38 @@ impl Emulator {
     /// Names the file or the address that is wrong.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
         let certificates = Certificates::prepare(config, SystemClock.now())?;
-        let (hub, endpoints) = build_hub(config)?;
+        let hub = build_hub(config, None)?;
         let ports = BoundPorts::bind(config)?;
-        let addresses = ports.addresses();
+        let admin = bind(config.admin_bind, config.admin_port, "the harness", "admin-port")?;
+        let permits = Arc::new(Semaphore::new(config.max_connections));
+        let readiness = Readiness::default();
+        let latches = ["mqtts", "amqps", "https"].map(|name| readiness.latch(name));
+        let served = ServedHub::start(config, hub, ports, certificates.tls(), permits);
+        let addresses = addresses(served.addresses(), admin.address());
         let (drainer, drain) = drain::channel();
-        tokio::spawn(work(hub.clone(), drain.clone()));
-        ports.serve(config, directory(config, &hub), &certificates, &drain);
-        let connection_string = owner_string(config, &hub, addresses.https.port());
+        serve_admin(admin, iothub_admin::router(readiness, VERSION), drain);
+        // The ports are bound and their loops are on their way: whoever connects now is served.
+        drop(latches);
+        let policies = served.hub().policies();
+        let owner = policies.iter().find(|policy| policy.name == OWNER);
+        let connection_string =
+            owner.map(|owner| served.connection_string(owner)).unwrap_or_default();
         let announcement = match &config.state_dir {
             None => None,
             Some(path) => Some(Announcement::write(
                 path,
                 &connection_string,
-                hub.name(),
+                served.hub().name(),
                 &addresses,
                 &certificates,
             )?),
         };
-        Ok(Self {
-            hub,
-            addresses,
-            connection_string,
-            certificates,
-            drainer,
-            endpoints,
-            announcement,
-        })
+        Ok(Self { served, addresses, connection_string, certificates, drainer, announcement })
     }
 
     /// The hub that it serves.
     pub fn hub(&self) -> &Hub {
-        &self.hub
+        self.served.hub()
     }
 
     /// Where it is served.
@@ -177,214 +166,25 @@ impl Emulator {
 
     /// Stops accepting, closes the sessions, and returns when the last one has ended.
     pub async fn stop(self) {
-        let Self { drainer, announcement, endpoints, .. } = self;
+        let Self { served, drainer, announcement, .. } = self;
         // Nobody should find an emulator that no longer accepts.
         drop(announcement);
         drainer.drain().await;
-        endpoints.empty().await;
+        served.stop(None).await;
     }
 }
 
-/// Lets the hub do what it does by itself, until the end.
-async fn work(hub: Hub, drain: Drain) {
-    tokio::select! {
-        () = hub.work() => {}
-        () = drain.asked() => {}
-    }
+fn addresses(hub: &HubAddresses, admin: SocketAddr) -> Addresses {
+    let HubAddresses { mqtts, mqtt, amqps, amqp, https, https_fell_back } = *hub;
+    Addresses { mqtts, mqtt, amqps, amqp, https, https_fell_back, admin }
 }
 
-fn build_hub(config: &Config) -> Result<(Hub, Queues), StartError> {
-    let mut entropy = [0; 32];
-    SysRng.try_fill_bytes(&mut entropy).map_err(|error| StartError::Entropy(error.to_string()))?;
-    let random = Random::from_entropy(entropy);
-    let policies = built_in_policies(config.keys, &random);
-    let dir = config.state_dir.as_ref().map(StateDir::open).transpose()?;
-    let routing = Routing::new(&config.routing).map_err(StartError::Routing)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let (routing, endpoints) = endpoints::wire(config, routing, &clock);
-    let ports = Ports {
-        records: Arc::new(MemoryRecords::default()),
-        events: endpoints::event_log(config.event_partitions, config, clock.clone()),
-        consumer_groups: config.consumer_groups.clone(),
-        routing,
-        configurations: Arc::new(MemoryTable::default()),
-        jobs: Arc::new(MemoryTable::default()),
-        authorities: Arc::new(Authorities::new(&config.device_authorities, dir)?),
-        clock,
-        random: Arc::new(random),
-        storage: config.storage_dir.clone().map(|root| Arc::new(Folder::new(root)) as _),
-    };
-    let throttles = config.enforce_throttles.then(|| Throttles::new(config.tier, config.units));
-    Ok((Hub::new(&config.hub_name, policies, throttles, ports), endpoints))
-}
-
-fn directory(config: &Config, hub: &Hub) -> Directory {
-    let mut names: Vec<String> = config.hostnames().map(ToString::to_string).collect();
-    names.push(format!("{}.azure-devices.net", config.hub_name));
-    Directory::new(hub.clone(), &names, config.strict_hosts)
-}
-
-fn owner_string(config: &Config, hub: &Hub, https_port: u16) -> String {
-    let policies = hub.policies();
-    let Some(owner) = policies.iter().find(|policy| policy.name == OWNER) else {
-        return String::new();
-    };
-    let port = (https_port != HTTPS_PORT).then_some(https_port);
-    ServiceConnectionString {
-        host: Host { name: config.hostname.to_string(), port },
-        policy: owner.name.clone(),
-        key: owner.primary.clone(),
-    }
-    .to_string()
-}
-
-/// Every port, bound and not yet served: that one is taken should show before anything starts.
-struct BoundPorts {
-    mqtts: Port,
-    mqtt: Option<Port>,
-    amqps: Port,
-    amqp: Option<Port>,
-    https: Port,
-    https_fell_back: bool,
-    admin: Port,
-}
-
-impl BoundPorts {
-    fn bind(config: &Config) -> Result<Self, StartError> {
-        let mqtt = match config.mqtt_port {
-            None => None,
-            Some(port) => Some(bind(config.bind, port, "MQTT", "mqtt-port")?),
-        };
-        let amqp = match config.amqp_port {
-            None => None,
-            Some(port) => Some(bind(config.bind, port, "AMQP", "amqp-port")?),
-        };
-        let (https, https_fell_back) = bind_https(config)?;
-        Ok(Self {
-            amqps: bind(config.bind, config.amqps_port, "AMQP over TLS", "amqps-port")?,
-            amqp,
-            mqtts: bind(config.bind, config.mqtts_port, "MQTT over TLS", "mqtts-port")?,
-            mqtt,
-            https,
-            https_fell_back,
-            admin: bind(config.admin_bind, config.admin_port, "the harness", "admin-port")?,
-        })
-    }
-
-    fn addresses(&self) -> Addresses {
-        Addresses {
-            mqtts: self.mqtts.address(),
-            mqtt: self.mqtt.as_ref().map(Port::address),
-            amqps: self.amqps.address(),
-            amqp: self.amqp.as_ref().map(Port::address),
-            https: self.https.address(),
-            https_fell_back: self.https_fell_back,
-            admin: self.admin.address(),
-        }
-    }
-
-    fn serve(
-        self,
-        config: &Config,
-        directory: Directory,
-        certificates: &Certificates,
-        drain: &Drain,
-    ) {
-        let permits = Arc::new(Semaphore::new(config.max_connections));
-        // Of its own, so that a hub that is full still says that it is ready.
-        let admin_permits = Arc::new(Semaphore::new(limits::ADMIN_CONNECTIONS));
-        let tls = TlsAcceptor::from(certificates.tls());
-        let readiness = Readiness::default();
-        let https_service = iothub_rest::service(&directory);
-        let latches = ["mqtts", "amqps", "https"].map(|name| readiness.latch(name));
-        let admin_service = iothub_admin::router(readiness, VERSION);
-
-        if let Some(mqtt) = self.mqtt {
-            let directory = directory.clone();
-            tokio::spawn(mqtt.serve(permits.clone(), drain.clone(), move |stream, drain| {
-                let directory = directory.clone();
-                async move {
-                    no_delay(&stream);
-                    iothub_mqtt::serve(stream, None, &directory, drain.asked()).await;
-                }
-            }));
-        }
-        let mqtts_tls = tls.clone();
-        let mqtts_directory = directory.clone();
-        tokio::spawn(self.mqtts.serve(permits.clone(), drain.clone(), move |stream, drain| {
-            let (tls, directory) = (mqtts_tls.clone(), mqtts_directory.clone());
-            async move {
-                if let Some(stream) = handshake(&tls, stream, &drain).await {
-                    let shown = client::shown(stream.get_ref().1);
-                    iothub_mqtt::serve(stream, shown, &directory, drain.asked()).await;
-                }
-            }
-        }));
-        if let Some(amqp) = self.amqp {
-            let directory = directory.clone();
-            tokio::spawn(amqp.serve(permits.clone(), drain.clone(), move |stream, drain| {
-                let directory = directory.clone();
-                async move {
-                    no_delay(&stream);
-                    iothub_amqp::serve(stream, None, &directory, drain.asked()).await;
-                }
-            }));
-        }
-        let (amqps_tls, amqps_directory) = (tls.clone(), directory.clone());
-        tokio::spawn(self.amqps.serve(permits.clone(), drain.clone(), move |stream, drain| {
-            let (tls, directory) = (amqps_tls.clone(), amqps_directory.clone());
-            async move {
-                if let Some(stream) = handshake(&tls, stream, &drain).await {
-                    let shown = client::shown(stream.get_ref().1);
-                    iothub_amqp::serve(stream, shown, &directory, drain.asked()).await;
-                }
-            }
-        }));
-        tokio::spawn(self.https.serve(permits, drain.clone(), move |stream, drain| {
-            let (tls, service) = (tls.clone(), https_service.clone());
-            let directory = directory.clone();
-            async move {
-                if let Some(stream) = handshake(&tls, stream, &drain).await {
-                    let shown = client::shown(stream.get_ref().1);
-                    let below = Below { directory, shown, drain: drain.clone() };
-                    let service = websocket::in_front_of(service, below);
-                    http::serve(stream, service, drain).await;
-                }
-            }
-        }));
-        tokio::spawn(self.admin.serve(admin_permits, drain.clone(), move |stream, drain| {
-            http::serve(stream, admin_service.clone(), drain)
-        }));
-        // The ports are bound and their loops are on their way: whoever connects now is served.
-        drop(latches);
-    }
-}
-
-fn bind(
-    address: IpAddr,
-    port: u16,
-    purpose: &'static str,
-    option: &'static str,
-) -> Result<Port, StartError> {
-    let address = SocketAddr::new(address, port);
-    let failed = |source| StartError::Bind { address, purpose, option, source };
-    Port::bind(address).map_err(failed)
-}
-
-/// The port that SDKs hard-code, or another where that one may not be bound and none was asked for.
-fn bind_https(config: &Config) -> Result<(Port, bool), StartError> {
-    let at = |port| bind(config.bind, port, "HTTPS", "https-port");
-    if let Some(port) = config.https_port {
-        return Ok((at(port)?, false));
-    }
-    match at(HTTPS_PORT) {
-        Err(StartError::Bind { source, .. })
-            if source.kind() == io::ErrorKind::PermissionDenied =>
-        {
-            Ok((at(FALLBACK_HTTPS_PORT)?, true))
-        }
-        bound => Ok((bound?, false)),
-    }
+/// With permits of its own, so that a hub that is full still says that it is ready.
+fn serve_admin(port: Port, router: Router, drain: Drain) {
+    let permits = Arc::new(Semaphore::new(limits::ADMIN_CONNECTIONS));
+    tokio::spawn(
+        port.serve(permits, drain, move |stream, drain| http::serve(stream, router.clone(), drain)),
+    );
 }
 
 /// The file that tells tools on this machine where the emulator is. Withdrawn when dropped.

@@ -23,6 +23,7 @@ mod http;
 pub mod keys;
 mod listener;
 mod pem;
+mod served;
 pub mod state_dir;
 pub mod stop;
 mod storage;

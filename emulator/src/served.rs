@@ -1,0 +1,292 @@
+//! One hub that is served: its ports, and the tasks behind them.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use iothub_core::auth::policy::SharedAccessPolicy;
+use iothub_core::directory::Directory;
+use iothub_core::hub::{Hub, Ports};
+use iothub_core::random::Random;
+use iothub_core::route::Routing;
+use iothub_core::throttle::Throttles;
+use iothub_core::time::Clock;
+use iothub_store::memory::MemoryRecords;
+use iothub_store::memory_table::MemoryTable;
+use iothub_wire::connection_string::{Host, ServiceConnectionString};
+use rand::TryRng as _;
+use rand::rngs::SysRng;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+
+use crate::authorities::Authorities;
+use crate::certificate::client;
+use crate::clock::SystemClock;
+use crate::config::{Config, FALLBACK_HTTPS_PORT, HTTPS_PORT};
+use crate::drain::{self, Drain, Drainer};
+use crate::emulator::StartError;
+use crate::endpoints::{self, Queues};
+use crate::http;
+use crate::keys::built_in_policies;
+use crate::listener::{Port, handshake, no_delay};
+use crate::state_dir::StateDir;
+use crate::storage::Folder;
+use crate::websocket::{self, Below};
+
+/// A hub that is served. Dropping it ends it at once; [`ServedHub::stop`] waits for its sessions.
+#[derive(Debug)]
+pub(crate) struct ServedHub {
+    hub: Hub,
+    addresses: HubAddresses,
+    /// What devices and services call it in their connection strings.
+    host: String,
+    drainer: Drainer,
+    endpoints: Queues,
+}
+
+/// Where a hub is served.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct HubAddresses {
+    pub(crate) mqtts: SocketAddr,
+    pub(crate) mqtt: Option<SocketAddr>,
+    pub(crate) amqps: SocketAddr,
+    pub(crate) amqp: Option<SocketAddr>,
+    pub(crate) https: SocketAddr,
+    pub(crate) https_fell_back: bool,
+}
+
+impl ServedHub {
+    /// Serves a hub at the ports that were bound for it.
+    pub(crate) fn start(
+        config: &Config,
+        (hub, endpoints): (Hub, Queues),
+        ports: BoundPorts,
+        tls: Arc<ServerConfig>,
+        permits: Arc<Semaphore>,
+    ) -> Self {
+        let addresses = ports.addresses();
+        let (drainer, drain) = drain::channel();
+        tokio::spawn(work(hub.clone(), drain.clone()));
+        ports.serve(&directory(config, &hub), TlsAcceptor::from(tls), &permits, &drain);
+        Self { hub, addresses, host: config.hostname.to_string(), drainer, endpoints }
+    }
+
+    pub(crate) fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    pub(crate) fn addresses(&self) -> &HubAddresses {
+        &self.addresses
+    }
+
+    /// What devices and services call it in their connection strings.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The connection string of a policy; with a port if HTTPS is not on 443.
+    pub(crate) fn connection_string(&self, policy: &SharedAccessPolicy) -> String {
+        let port = self.addresses.https.port();
+        ServiceConnectionString {
+            host: Host { name: self.host.clone(), port: (port != HTTPS_PORT).then_some(port) },
+            policy: policy.name.clone(),
+            key: policy.primary.clone(),
+        }
+        .to_string()
+    }
+
+    /// Stops accepting, closes the sessions, and returns when the last one has ended, or when the
+    /// grace is over.
+    pub(crate) async fn stop(self, grace: Option<Duration>) {
+        let ending = async {
+            self.drainer.drain().await;
+            self.endpoints.empty().await;
+        };
+        match grace {
+            // What has not ended then goes on without a port and ends by itself.
+            Some(grace) => drop(timeout(grace, ending).await),
+            None => ending.await,
+        }
+    }
+}
+
+/// Lets the hub do what it does by itself, until the end.
+async fn work(hub: Hub, drain: Drain) {
+    tokio::select! {
+        () = hub.work() => {}
+        () = drain.asked() => {}
+    }
+}
+
+/// Makes a hub with these policies, or with those that every hub begins with.
+pub(crate) fn build_hub(
+    config: &Config,
+    policies: Option<Vec<SharedAccessPolicy>>,
+) -> Result<(Hub, Queues), StartError> {
+    let mut entropy = [0; 32];
+    SysRng.try_fill_bytes(&mut entropy).map_err(|error| StartError::Entropy(error.to_string()))?;
+    let random = Random::from_entropy(entropy);
+    let policies = policies.unwrap_or_else(|| built_in_policies(config.keys, &random));
+    let dir = config.state_dir.as_ref().map(StateDir::open).transpose()?;
+    let routing = Routing::new(&config.routing).map_err(StartError::Routing)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let (routing, endpoints) = endpoints::wire(config, routing, &clock);
+    let ports = Ports {
+        records: Arc::new(MemoryRecords::default()),
+        events: endpoints::event_log(config.event_partitions, config, clock.clone()),
+        consumer_groups: config.consumer_groups.clone(),
+        routing,
+        configurations: Arc::new(MemoryTable::default()),
+        jobs: Arc::new(MemoryTable::default()),
+        authorities: Arc::new(Authorities::new(&config.device_authorities, dir)?),
+        clock,
+        random: Arc::new(random),
+        storage: config.storage_dir.clone().map(|root| Arc::new(Folder::new(root)) as _),
+    };
+    let throttles = config.enforce_throttles.then(|| Throttles::new(config.tier, config.units));
+    Ok((Hub::new(&config.hub_name, policies, throttles, ports), endpoints))
+}
+
+fn directory(config: &Config, hub: &Hub) -> Directory {
+    let mut names: Vec<String> = config.hostnames().map(ToString::to_string).collect();
+    names.push(format!("{}.azure-devices.net", config.hub_name));
+    Directory::new(hub.clone(), &names, config.strict_hosts)
+}
+
+/// Every port of a hub, bound and not yet served: that one is taken should show before anything
+/// starts.
+pub(crate) struct BoundPorts {
+    mqtts: Port,
+    mqtt: Option<Port>,
+    amqps: Port,
+    amqp: Option<Port>,
+    https: Port,
+    https_fell_back: bool,
+}
+
+impl BoundPorts {
+    pub(crate) fn bind(config: &Config) -> Result<Self, StartError> {
+        let mqtt = match config.mqtt_port {
+            None => None,
+            Some(port) => Some(bind(config.bind, port, "MQTT", "mqtt-port")?),
+        };
+        let amqp = match config.amqp_port {
+            None => None,
+            Some(port) => Some(bind(config.bind, port, "AMQP", "amqp-port")?),
+        };
+        let (https, https_fell_back) = bind_https(config)?;
+        Ok(Self {
+            amqps: bind(config.bind, config.amqps_port, "AMQP over TLS", "amqps-port")?,
+            amqp,
+            mqtts: bind(config.bind, config.mqtts_port, "MQTT over TLS", "mqtts-port")?,
+            mqtt,
+            https,
+            https_fell_back,
+        })
+    }
+
+    fn addresses(&self) -> HubAddresses {
+        HubAddresses {
+            mqtts: self.mqtts.address(),
+            mqtt: self.mqtt.as_ref().map(Port::address),
+            amqps: self.amqps.address(),
+            amqp: self.amqp.as_ref().map(Port::address),
+            https: self.https.address(),
+            https_fell_back: self.https_fell_back,
+        }
+    }
+
+    fn serve(
+        self,
+        directory: &Directory,
+        tls: TlsAcceptor,
+        permits: &Arc<Semaphore>,
+        drain: &Drain,
+    ) {
+        let https_service = iothub_rest::service(directory);
+        if let Some(mqtt) = self.mqtt {
+            let directory = directory.clone();
+            tokio::spawn(mqtt.serve(permits.clone(), drain.clone(), move |stream, drain| {
+                let directory = directory.clone();
+                async move {
+                    no_delay(&stream);
+                    iothub_mqtt::serve(stream, None, &directory, drain.asked()).await;
+                }
+            }));
+        }
+        let mqtts_tls = tls.clone();
+        let mqtts_directory = directory.clone();
+        tokio::spawn(self.mqtts.serve(permits.clone(), drain.clone(), move |stream, drain| {
+            let (tls, directory) = (mqtts_tls.clone(), mqtts_directory.clone());
+            async move {
+                if let Some(stream) = handshake(&tls, stream, &drain).await {
+                    let shown = client::shown(stream.get_ref().1);
+                    iothub_mqtt::serve(stream, shown, &directory, drain.asked()).await;
+                }
+            }
+        }));
+        if let Some(amqp) = self.amqp {
+            let directory = directory.clone();
+            tokio::spawn(amqp.serve(permits.clone(), drain.clone(), move |stream, drain| {
+                let directory = directory.clone();
+                async move {
+                    no_delay(&stream);
+                    iothub_amqp::serve(stream, None, &directory, drain.asked()).await;
+                }
+            }));
+        }
+        let (amqps_tls, amqps_directory) = (tls.clone(), directory.clone());
+        tokio::spawn(self.amqps.serve(permits.clone(), drain.clone(), move |stream, drain| {
+            let (tls, directory) = (amqps_tls.clone(), amqps_directory.clone());
+            async move {
+                if let Some(stream) = handshake(&tls, stream, &drain).await {
+                    let shown = client::shown(stream.get_ref().1);
+                    iothub_amqp::serve(stream, shown, &directory, drain.asked()).await;
+                }
+            }
+        }));
+        let directory = directory.clone();
+        tokio::spawn(self.https.serve(permits.clone(), drain.clone(), move |stream, drain| {
+            let (tls, service) = (tls.clone(), https_service.clone());
+            let directory = directory.clone();
+            async move {
+                if let Some(stream) = handshake(&tls, stream, &drain).await {
+                    let shown = client::shown(stream.get_ref().1);
+                    let below = Below { directory, shown, drain: drain.clone() };
+                    let service = websocket::in_front_of(service, below);
+                    http::serve(stream, service, drain).await;
+                }
+            }
+        }));
+    }
+}
+
+pub(crate) fn bind(
+    address: IpAddr,
+    port: u16,
+    purpose: &'static str,
+    option: &'static str,
+) -> Result<Port, StartError> {
+    let address = SocketAddr::new(address, port);
+    let failed = |source| StartError::Bind { address, purpose, option, source };
+    Port::bind(address).map_err(failed)
+}
+
+/// The port that SDKs hard-code, or another where that one may not be bound and none was asked for.
+fn bind_https(config: &Config) -> Result<(Port, bool), StartError> {
+    let at = |port| bind(config.bind, port, "HTTPS", "https-port");
+    if let Some(port) = config.https_port {
+        return Ok((at(port)?, false));
+    }
+    match at(HTTPS_PORT) {
+        Err(StartError::Bind { source, .. })
+            if source.kind() == io::ErrorKind::PermissionDenied =>
+        {
+            Ok((at(FALLBACK_HTTPS_PORT)?, true))
+        }
+        bound => Ok((bound?, false)),
+    }
+}
