@@ -139,6 +139,9 @@ pub(crate) struct Options {
     /// Port of the harness API [default: 8088]
     #[arg(long, value_name = "PORT")]
     admin_port: Option<String>,
+    /// What programs on other machines show to drive the harness [default: none, which keeps them out]
+    #[arg(long, value_name = "TOKEN")]
+    admin_token: Option<String>,
     /// Name or address in connection strings and in the certificate; may be given several times,
     /// the first is for connection strings [default: the address of --bind, or 127.0.0.1]
     #[arg(long, value_name = "NAME")]
@@ -220,6 +223,7 @@ impl Options {
             ("amqp-port", &self.amqp_port),
             ("admin-bind", &self.admin_bind),
             ("admin-port", &self.admin_port),
+            ("admin-token", &self.admin_token),
             ("event-partitions", &self.event_partitions),
             ("event-retention-days", &self.event_retention_days),
             ("strict-hosts", &self.strict_hosts),
@@ -304,6 +308,7 @@ mod tests {
             "--amqp-port=6",
             "--admin-bind=::",
             "--admin-port=4",
+            "--admin-token=0123456789abcdef",
             "--hostname=a.test",
             "--hostname=b.test",
             "--device-ca=a.pem",
@@ -339,6 +344,7 @@ mod tests {
             config.consumer_groups == default.consumer_groups,
             config.admin_bind == default.admin_bind,
             config.admin_port == default.admin_port,
+            config.admin_token == default.admin_token,
             config.hostname == default.hostname,
             config.aliases == default.aliases,
             config.device_authorities == default.device_authorities,
@@ -356,7 +362,7 @@ mod tests {
             config.units == default.units,
             config.enforce_throttles == default.enforce_throttles,
         ];
-        assert_eq!(same, [false; 27]);
+        assert_eq!(same, [false; 28]);
         assert_eq!(resolve(&[&["run"], line.as_slice()].concat()), config);
     }
 

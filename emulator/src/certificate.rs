@@ -55,6 +55,8 @@ pub struct Certificates {
     authority: AuthorityCertificate,
     ca_file: Option<PathBuf>,
     tls: Arc<rustls::ServerConfig>,
+    /// The authority with its key, where that is not in the state directory.
+    signer: Option<Arc<Authority>>,
 }
 
 /// Why there are no certificates.
@@ -137,7 +139,11 @@ impl Certificates {
         let Some(path) = &config.state_dir else {
             let authority = Authority::make(wanted.algorithm.unwrap_or_default(), now)?;
             let server = authority.issue(&wanted.names, now)?;
-            return Self::new(authority.certificate, None, server);
+            let certificate = authority.certificate.clone();
+            return Ok(Self {
+                signer: Some(Arc::new(authority)),
+                ..Self::new(certificate, None, server)?
+            });
         };
         let dir = StateDir::open(path)?;
         let (authority, server) = kept(&dir, &wanted)?;
@@ -156,7 +162,31 @@ impl Certificates {
         ca_file: Option<PathBuf>,
         server: ServerCertificate,
     ) -> Result<Self, CertificateError> {
-        Ok(Self { authority, ca_file, tls: Arc::new(server_config(server)?) })
+        let tls = Arc::new(server_config(server)?);
+        Ok(Self { authority, ca_file, tls, signer: None })
+    }
+
+    /// Serves TLS under the names of another configuration, with the same authority.
+    ///
+    /// # Errors
+    ///
+    /// The authority's key is gone.
+    pub fn tls_for(
+        &self,
+        config: &Config,
+        now: Timestamp,
+    ) -> Result<Arc<rustls::ServerConfig>, CertificateError> {
+        let names = SubjectNames::of(config);
+        let server = match (&self.signer, &config.state_dir) {
+            (Some(authority), _) => authority.issue(&names, now)?,
+            (None, Some(path)) => {
+                with_key(&StateDir::open(path)?, self.authority.clone())?.issue(&names, now)?
+            }
+            (None, None) => {
+                return Err(CertificateError::NoAuthorityKey(PathBuf::from(CA_KEY_FILE_NAME)));
+            }
+        };
+        Ok(Arc::new(server_config(server)?))
     }
 
     /// The authority to trust.

@@ -28,6 +28,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use iothub_admin::AdminToken;
 pub use iothub_core::throttle::Tier;
 
 pub use self::host_name::HostName;
@@ -63,6 +64,8 @@ pub struct Config {
     pub admin_bind: IpAddr,
     /// The port of the harness API.
     pub admin_port: u16,
+    /// What programs on other machines have to know to drive the harness; none keeps them out.
+    pub admin_token: Option<AdminToken>,
     /// The name in connection strings that the emulator hands out.
     pub hostname: HostName,
     /// Further names that the server certificate is valid for.
@@ -158,6 +161,7 @@ impl Default for Config {
             amqp_port: None,
             admin_bind: loopback,
             admin_port: 8088,
+            admin_token: None,
             hostname: HostName::Address(loopback),
             aliases: Vec::new(),
             device_authorities: Vec::new(),
@@ -202,6 +206,7 @@ impl Config {
             amqp_port: layers.one("amqp-port", &Kind::OPTIONAL_PORT).flatten(),
             admin_bind: layers.one("admin-bind", &Kind::ADDRESS).unwrap_or(default.admin_bind),
             admin_port: layers.port("admin-port", default.admin_port),
+            admin_token: layers.one("admin-token", &Kind::TOKEN),
             hostname,
             aliases,
             device_authorities: layers.many("device-ca", &Kind::PATH),

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::{Extension, Router};
 use iothub_admin::Readiness;
 use iothub_core::hub::Hub;
 use iothub_core::limits;
@@ -21,8 +22,9 @@ use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::drain::{self, Drain, Drainer};
 use crate::http;
+use crate::hubs::Hubs;
 use crate::listener::Port;
-use crate::served::{BoundPorts, HubAddresses, ServedHub, bind, build_hub};
+use crate::served::{BoundPorts, HubAddresses, bind};
 use crate::state_dir::{Readers, StateDir, StateError};
 
 /// The policy whose connection string is handed out: it may do everything.
@@ -33,7 +35,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// An emulator that serves. Dropping it ends it at once; [`Emulator::stop`] waits for its sessions.
 #[derive(Debug)]
 pub struct Emulator {
-    served: ServedHub,
+    hubs: Arc<Hubs>,
     addresses: Addresses,
     connection_string: String,
     certificates: Certificates,
@@ -100,38 +102,40 @@ impl Emulator {
     /// Names the file or the address that is wrong.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
         let certificates = Certificates::prepare(config, SystemClock.now())?;
-        let hub = build_hub(config, None)?;
         let ports = BoundPorts::bind(config)?;
         let admin = bind(config.admin_bind, config.admin_port, "the harness", "admin-port")?;
-        let permits = Arc::new(Semaphore::new(config.max_connections));
+        let addresses = addresses(&ports.addresses(), admin.address());
         let readiness = Readiness::default();
         let latches = ["mqtts", "amqps", "https"].map(|name| readiness.latch(name));
-        let served = ServedHub::start(config, hub, ports, certificates.tls(), permits);
-        let addresses = addresses(served.addresses(), admin.address());
+        let hubs = Arc::new(Hubs::start(config, ports, &certificates)?);
         let (drainer, drain) = drain::channel();
-        serve_admin(admin, iothub_admin::router(readiness, VERSION), drain);
+        let router = iothub_admin::router(
+            readiness,
+            VERSION,
+            certificates.authority().pem().to_owned(),
+            Arc::clone(&hubs),
+            config.admin_token.clone(),
+        );
+        serve_admin(admin, router, drain);
         // The ports are bound and their loops are on their way: whoever connects now is served.
         drop(latches);
-        let policies = served.hub().policies();
-        let owner = policies.iter().find(|policy| policy.name == OWNER);
-        let connection_string =
-            owner.map(|owner| served.connection_string(owner)).unwrap_or_default();
+        let connection_string = hubs.owner_string();
         let announcement = match &config.state_dir {
             None => None,
             Some(path) => Some(Announcement::write(
                 path,
                 &connection_string,
-                served.hub().name(),
+                &config.hub_name,
                 &addresses,
                 &certificates,
             )?),
         };
-        Ok(Self { served, addresses, connection_string, certificates, drainer, announcement })
+        Ok(Self { hubs, addresses, connection_string, certificates, drainer, announcement })
     }
 
-    /// The hub that it serves.
-    pub fn hub(&self) -> &Hub {
-        self.served.hub()
+    /// The hub that it began with.
+    pub fn hub(&self) -> Hub {
+        self.hubs.first()
     }
 
     /// Where it is served.
@@ -166,11 +170,11 @@ impl Emulator {
 
     /// Stops accepting, closes the sessions, and returns when the last one has ended.
     pub async fn stop(self) {
-        let Self { served, drainer, announcement, .. } = self;
+        let Self { hubs, drainer, announcement, .. } = self;
         // Nobody should find an emulator that no longer accepts.
         drop(announcement);
         drainer.drain().await;
-        served.stop(None).await;
+        hubs.stop().await;
     }
 }
 
@@ -182,9 +186,11 @@ fn addresses(hub: &HubAddresses, admin: SocketAddr) -> Addresses {
 /// With permits of its own, so that a hub that is full still says that it is ready.
 fn serve_admin(port: Port, router: Router, drain: Drain) {
     let permits = Arc::new(Semaphore::new(limits::ADMIN_CONNECTIONS));
-    tokio::spawn(
-        port.serve(permits, drain, move |stream, drain| http::serve(stream, router.clone(), drain)),
-    );
+    tokio::spawn(port.serve(permits, drain, move |stream, drain| {
+        // A peer that is gone already is nobody who may do anything.
+        let peer = stream.peer_addr().unwrap_or_else(|_| ([0, 0, 0, 0], 0).into());
+        http::serve(stream, router.clone().layer(Extension(ConnectInfo(peer))), drain)
+    }));
 }
 
 /// The file that tells tools on this machine where the emulator is. Withdrawn when dropped.

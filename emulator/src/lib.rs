@@ -20,6 +20,7 @@ mod drain;
 mod emulator;
 mod endpoints;
 mod http;
+mod hubs;
 pub mod keys;
 mod listener;
 mod pem;

@@ -188,7 +188,7 @@ impl BoundPorts {
         })
     }
 
-    fn addresses(&self) -> HubAddresses {
+    pub(crate) fn addresses(&self) -> HubAddresses {
         HubAddresses {
             mqtts: self.mqtts.address(),
             mqtt: self.mqtt.as_ref().map(Port::address),

@@ -1,31 +1,60 @@
-//! The admin port: whether the emulator is ready, alive, and which version it is. Plain HTTP, on
-//! loopback unless told otherwise.
+//! The admin port: whether the emulator is ready, and the harness that tests drive it with. Plain
+//! HTTP, on loopback unless told otherwise.
 //!
 //! | request | answer |
 //! |---|---|
 //! | `GET /ready` | 200 `ready` when every part serves, else 503 with the names of those that do not |
 //! | `GET /live` | 200 `live` |
 //! | `GET /version` | 200 `{"name":…,"version":…}` |
+//! | `GET /openapi.json` | the description of all this |
+//! | `GET /ca.pem` | the certificate to trust |
+//! | `GET /hubs`, `POST /hubs` | the hubs; a new one |
+//! | `GET /hubs/{name}`, `DELETE /hubs/{name}` | one hub; its end |
+//! | `POST /hubs/{name}/reset` | a hub as empty as in the beginning |
+//!
+//! All but the first three are for this machine, and for others with the token: `guard.rs`.
 
+mod guard;
+mod hubs;
 mod readiness;
 
-use axum::extract::State;
+use std::sync::Arc;
+
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Json, Router, middleware};
+use iothub_core::limits;
 use serde_json::{Value, json};
 
+pub use guard::AdminToken;
+pub use hubs::{HubFacts, HubRefusal, Hubs, WantedHub};
 pub use readiness::{Latch, Readiness};
 
-/// The routes of the admin port.
-pub fn router(readiness: Readiness, version: &'static str) -> Router {
+/// The description of the harness API.
+const OPENAPI: &str = include_str!("openapi.json");
+
+/// The routes of the admin port. They want the peer's address, as [`axum::extract::ConnectInfo`].
+pub fn router<H: Hubs>(
+    readiness: Readiness,
+    version: &'static str,
+    ca_pem: String,
+    hubs: Arc<H>,
+    token: Option<AdminToken>,
+) -> Router {
+    let harness = hubs::router(hubs)
+        .route("/openapi.json", get(|| async { ([(CONTENT_TYPE, "application/json")], OPENAPI) }))
+        .route("/ca.pem", get(move || async move { ca_pem }))
+        .layer(middleware::from_fn_with_state(token, guard::guard))
+        .layer(DefaultBodyLimit::max(limits::ADMIN_BODY_BYTES));
     Router::new()
         .route("/ready", get(ready))
         .with_state(readiness)
         .route("/live", get(|| async { "live\n" }))
         .route("/version", get(move || async move { Json(describe(version)) }))
+        .merge(harness)
 }
 
 async fn ready(State(readiness): State<Readiness>) -> Response {

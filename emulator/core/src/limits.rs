@@ -215,6 +215,10 @@ pub const AMQP_READ_BATCH: usize = 64;
 
 /// Connections to the admin port. Ours: `--max-connections` is for devices and back ends.
 pub const ADMIN_CONNECTIONS: usize = 64;
+/// Bytes in a request to the harness. Ours.
+pub const ADMIN_BODY_BYTES: usize = 1024 * 1024;
+/// Hubs at once: each takes three ports and the tasks that accept there. Ours.
+pub const HUBS: usize = 1000;
 /// Connections that wait to be accepted at one port. Ours: what Linux allows by default. With the
 /// usual 128, devices that all connect at once wait a second and try again.
 pub const LISTEN_BACKLOG: u32 = 4096;

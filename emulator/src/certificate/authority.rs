@@ -51,6 +51,13 @@ pub(super) struct Authority {
     key: KeyPair,
 }
 
+impl std::fmt::Debug for Authority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The key is nobody's business.
+        f.debug_struct("Authority").field("certificate", &self.certificate).finish_non_exhaustive()
+    }
+}
+
 impl AuthorityCertificate {
     pub(super) fn parse(pem: &[u8]) -> Result<Self, Defect> {
         let der = CertificateDer::from_pem_slice(pem).map_err(|_| Defect::NoCertificate)?;

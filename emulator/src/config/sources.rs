@@ -13,7 +13,7 @@ use super::values::Kind;
 
 /// Every option by the name that it has as a flag (with `--` before it) and in the file. As a
 /// variable it is written `IOTHUB_EMULATOR_…`, in capitals and with underscores.
-pub const OPTIONS: [&str; 27] = [
+pub const OPTIONS: [&str; 28] = [
     "bind",
     "mqtts-port",
     "https-port",
@@ -22,6 +22,7 @@ pub const OPTIONS: [&str; 27] = [
     "amqp-port",
     "admin-bind",
     "admin-port",
+    "admin-token",
     "hostname",
     "device-ca",
     "event-partitions",

@@ -70,6 +70,7 @@ fn every_option_can_stand_in_the_file() {
         amqp-port = 6
         admin-bind = "::"
         admin-port = 4
+        admin-token = "0123456789abcdef"
         hostname = ["hub.test", "::1"]
         device-ca = ["a.pem", "b.pem"]
         event-partitions = 8
@@ -98,6 +99,7 @@ fn every_option_can_stand_in_the_file() {
         amqp_port: Some(6),
         admin_bind: address("::"),
         admin_port: 4,
+        admin_token: Some(AdminToken::new("0123456789abcdef")),
         hostname: name("hub.test"),
         aliases: vec![name("::1")],
         device_authorities: vec!["a.pem".into(), "b.pem".into()],
@@ -176,7 +178,7 @@ fn all_mistakes_are_told_at_once() {
     };
     let expected = [
         "e.toml has the key \"mqtts_port\", expected one of bind, mqtts-port, https-port, \
-         mqtt-port, amqps-port, amqp-port, admin-bind, admin-port, hostname, device-ca, \
+         mqtt-port, amqps-port, amqp-port, admin-bind, admin-port, admin-token, hostname, device-ca, \
          event-partitions, event-retention-days, consumer-group, strict-hosts, state-dir, \
          storage-dir, key-algorithm, keys, hub-name, quiet, log-format, shutdown-grace, max-connections, \
          tier, units, enforce-throttles, endpoint, route, fallback-route, enrichment",

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use iothub_core::throttle::Tier;
 
-use super::{HostName, HubKeys, KeyAlgorithm, LogFormat};
+use super::{AdminToken, HostName, HubKeys, KeyAlgorithm, LogFormat};
 
 /// A kind of value: how it is parsed, and what a mistake says was expected.
 pub(super) struct Kind<T> {
@@ -46,6 +46,16 @@ impl Kind<HostName> {
 impl Kind<PathBuf> {
     pub(super) const PATH: Self =
         Self { parse: |text| (!text.is_empty()).then(|| text.into()), expected: "a path" };
+}
+
+impl Kind<AdminToken> {
+    pub(super) const TOKEN: Self = Self {
+        parse: |text| {
+            let good = text.len() >= 16 && text.bytes().all(|byte| byte.is_ascii_graphic());
+            good.then(|| AdminToken::new(text))
+        },
+        expected: "16 or more characters without blanks",
+    };
 }
 
 impl Kind<KeyAlgorithm> {

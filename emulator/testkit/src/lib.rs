@@ -78,7 +78,7 @@ impl Emulator {
     }
 
     /// The hub itself.
-    pub fn hub(&self) -> &Hub {
+    pub fn hub(&self) -> Hub {
         self.0.hub()
     }
 

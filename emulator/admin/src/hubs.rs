@@ -1,0 +1,249 @@
+//! `/hubs`: a hub for each test, made in a moment and dropped when the test is over.
+
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::{Map, Value, json};
+
+/// What can be asked of whoever serves the hubs.
+pub trait Hubs: Send + Sync + 'static {
+    /// Makes a hub and serves it. When this returns, its ports accept.
+    fn create(&self, wanted: WantedHub) -> Result<HubFacts, HubRefusal>;
+    /// All hubs, in the order of their names.
+    fn list(&self) -> Vec<HubFacts>;
+    /// One hub.
+    fn find(&self, name: &str) -> Option<HubFacts>;
+    /// Ends a hub and its connections.
+    fn delete(&self, name: &str) -> impl Future<Output = Result<(), HubRefusal>> + Send;
+    /// Makes a hub as empty as it was in the beginning; address, keys and name stay.
+    fn reset(&self, name: &str) -> impl Future<Output = Result<HubFacts, HubRefusal>> + Send;
+}
+
+/// A hub to make.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct WantedHub {
+    /// Its name; one is made up if there is none.
+    pub name: Option<String>,
+    /// Whether its keys are made up too, instead of the documented ones.
+    pub random_keys: bool,
+}
+
+/// A hub that is served.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HubFacts {
+    /// Its name.
+    pub name: String,
+    /// What clients call it in connection strings, without a port.
+    pub host: String,
+    /// Where MQTT over TLS is served.
+    pub mqtts: SocketAddr,
+    /// Where AMQP over TLS is served.
+    pub amqps: SocketAddr,
+    /// Where HTTPS is served.
+    pub https: SocketAddr,
+    /// Where MQTT without TLS is served, if it is.
+    pub mqtt: Option<SocketAddr>,
+    /// Where AMQP without TLS is served, if it is.
+    pub amqp: Option<SocketAddr>,
+    /// The connection strings of its policies, by their names.
+    pub connection_strings: Vec<(String, String)>,
+    /// What reads its events.
+    pub event_hub: String,
+}
+
+/// Why a hub is not made, found or ended.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum HubRefusal {
+    /// There is one already.
+    #[error("there is a hub {0:?} already")]
+    Exists(String),
+    /// There is none.
+    #[error("there is no hub {0:?}")]
+    NotFound(String),
+    /// It is the one that the emulator began with.
+    #[error("{0:?} is the hub that the emulator began with: it can be reset, not deleted")]
+    First(String),
+    /// There are as many as there may be.
+    #[error("there are {0} hubs, and there may be no more")]
+    TooMany(usize),
+    /// It cannot be served.
+    #[error("the hub cannot be served: {0}")]
+    Failed(String),
+}
+
+impl IntoResponse for HubRefusal {
+    fn into_response(self) -> Response {
+        let (status, name) = match self {
+            Self::Exists(_) => (StatusCode::CONFLICT, "HubExists"),
+            Self::NotFound(_) => (StatusCode::NOT_FOUND, "HubNotFound"),
+            Self::First(_) => (StatusCode::CONFLICT, "FirstHub"),
+            Self::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "TooManyHubs"),
+            Self::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "HubNotServed"),
+        };
+        refusal(status, name, &self.to_string())
+    }
+}
+
+/// An answer that says what is wrong.
+pub(crate) fn refusal(status: StatusCode, name: &str, message: &str) -> Response {
+    (status, Json(json!({ "error": name, "message": message }))).into_response()
+}
+
+pub(crate) fn router<H: Hubs>(hubs: Arc<H>) -> Router {
+    Router::new()
+        .route("/hubs", get(list::<H>).post(create::<H>))
+        .route("/hubs/{name}", get(find::<H>).delete(delete::<H>))
+        .route("/hubs/{name}/reset", post(reset::<H>))
+        .with_state(hubs)
+}
+
+async fn list<H: Hubs>(State(hubs): State<Arc<H>>) -> Json<Value> {
+    Json(hubs.list().iter().map(document).collect())
+}
+
+async fn create<H: Hubs>(State(hubs): State<Arc<H>>, body: Bytes) -> Response {
+    let wanted = match parse(&body) {
+        Ok(wanted) => wanted,
+        Err(mistakes) => {
+            return refusal(StatusCode::BAD_REQUEST, "InvalidHub", &mistakes.join("; "));
+        }
+    };
+    match hubs.create(wanted) {
+        Ok(facts) => (StatusCode::CREATED, Json(document(&facts))).into_response(),
+        Err(why) => why.into_response(),
+    }
+}
+
+async fn find<H: Hubs>(State(hubs): State<Arc<H>>, Path(name): Path<String>) -> Response {
+    match hubs.find(&name) {
+        Some(facts) => Json(document(&facts)).into_response(),
+        None => HubRefusal::NotFound(name).into_response(),
+    }
+}
+
+async fn delete<H: Hubs>(State(hubs): State<Arc<H>>, Path(name): Path<String>) -> Response {
+    match hubs.delete(&name).await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(why) => why.into_response(),
+    }
+}
+
+async fn reset<H: Hubs>(State(hubs): State<Arc<H>>, Path(name): Path<String>) -> Response {
+    match hubs.reset(&name).await {
+        Ok(facts) => Json(document(&facts)).into_response(),
+        Err(why) => why.into_response(),
+    }
+}
+
+fn document(facts: &HubFacts) -> Value {
+    let ports = [
+        ("mqtts", Some(facts.mqtts)),
+        ("amqps", Some(facts.amqps)),
+        ("https", Some(facts.https)),
+        ("mqtt", facts.mqtt),
+        ("amqp", facts.amqp),
+    ];
+    let ports: Map<String, Value> = ports
+        .into_iter()
+        .filter_map(|(name, address)| Some((name.to_owned(), address?.port().into())))
+        .collect();
+    let address: IpAddr = facts.https.ip();
+    let strings: Map<String, Value> = facts
+        .connection_strings
+        .iter()
+        .map(|(policy, text)| (policy.clone(), text.as_str().into()))
+        .collect();
+    json!({
+        "name": facts.name,
+        "hostName": facts.host,
+        "address": address,
+        "ports": ports,
+        "connectionStrings": strings,
+        "eventHubConnectionString": facts.event_hub,
+    })
+}
+
+/// Reads the description of a hub; every mistake in it is told.
+fn parse(body: &[u8]) -> Result<WantedHub, Vec<String>> {
+    if body.is_empty() {
+        return Ok(WantedHub::default());
+    }
+    let fields = match serde_json::from_slice(body) {
+        Ok(Value::Object(fields)) => fields,
+        Ok(other) => return Err(vec![format!("the body is {other}, expected an object")]),
+        Err(why) => return Err(vec![format!("the body is not JSON: {why}")]),
+    };
+    let mut wanted = WantedHub::default();
+    let mut mistakes = Vec::new();
+    for (field, value) in &fields {
+        match (field.as_str(), value) {
+            ("name", Value::String(name)) if is_name(name) => wanted.name = Some(name.clone()),
+            ("name", _) => mistakes.push(format!(
+                "name is {value}, expected 3 to 50 letters, digits and hyphens, with none of those at an end"
+            )),
+            ("keys", Value::String(kind)) if kind == "random" => wanted.random_keys = true,
+            ("keys", Value::String(kind)) if kind == "well-known" => {}
+            ("keys", _) => {
+                mistakes.push(format!("keys is {value}, expected \"well-known\" or \"random\""));
+            }
+            _ => mistakes.push(format!("there is no field {field:?}, expected name or keys")),
+        }
+    }
+    if mistakes.is_empty() { Ok(wanted) } else { Err(mistakes) }
+}
+
+/// The rule of the service for names of hubs.
+fn is_name(name: &str) -> bool {
+    (3..=50).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mistake_is_told() {
+        let table: [(&str, &[&str]); 6] = [
+            ("{", &["the body is not JSON: EOF while parsing an object at line 1 column 1"]),
+            ("[]", &["the body is [], expected an object"]),
+            (r#"{"keys": 1}"#, &["keys is 1, expected \"well-known\" or \"random\""]),
+            (r#"{"size": 1}"#, &["there is no field \"size\", expected name or keys"]),
+            (
+                r#"{"name": "-a-", "keys": "no"}"#,
+                &[
+                    "keys is \"no\", expected \"well-known\" or \"random\"",
+                    "name is \"-a-\", expected 3 to 50 letters, digits and hyphens, with none of those at an end",
+                ],
+            ),
+            (
+                r#"{"name": "ab"}"#,
+                &[
+                    "name is \"ab\", expected 3 to 50 letters, digits and hyphens, with none of those at an end",
+                ],
+            ),
+        ];
+        for (body, expected) in table {
+            let mut mistakes = parse(body.as_bytes()).unwrap_err();
+            mistakes.sort();
+            assert_eq!(mistakes, expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_is_chosen() {
+        assert_eq!(parse(b""), Ok(WantedHub::default()));
+        assert_eq!(parse(b"{}"), Ok(WantedHub::default()));
+        let wanted = WantedHub { name: Some("my-hub".to_owned()), random_keys: true };
+        assert_eq!(parse(br#"{"name":"my-hub","keys":"random"}"#), Ok(wanted));
+    }
+}

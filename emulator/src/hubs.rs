@@ -1,0 +1,253 @@
+//! The hubs of this process: the one that it began with, and those that the harness makes.
+
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use iothub_admin::{HubFacts, HubRefusal, WantedHub};
+use iothub_core::hub::Hub;
+use iothub_core::limits;
+use iothub_core::route::properties::RoutingProperties;
+use iothub_core::time::Clock as _;
+use tokio::sync::Semaphore;
+use tokio_rustls::rustls::ServerConfig;
+
+use crate::certificate::Certificates;
+use crate::clock::SystemClock;
+use crate::config::{Config, HostName, HubKeys};
+use crate::emulator::{OWNER, StartError};
+use crate::served::{BoundPorts, HubAddresses, ServedHub, build_hub};
+
+/// The ports that SDKs hard-code. That of HTTPS has a fallback, see [`BoundPorts::bind`].
+const MQTTS_PORT: u16 = 8883;
+const AMQPS_PORT: u16 = 5671;
+/// Addresses for hubs: the block 127.64.0.0/10, which is this machine's on Linux and where nobody
+/// else is likely to be.
+const FIRST_ADDRESS: u32 = 0x7f40_0000;
+const ADDRESSES: u32 = 0x0040_0000;
+/// How many addresses are tried for one hub; those of other emulators are taken.
+const TRIES: u32 = 1000;
+
+/// The hubs.
+#[derive(Debug)]
+pub(crate) struct Hubs {
+    config: Config,
+    certificates: Certificates,
+    permits: Arc<Semaphore>,
+    served: DashMap<String, Entrance>,
+    /// The hub that the emulator began with, also while it is being reset.
+    first: RwLock<Hub>,
+    next: AtomicU32,
+}
+
+/// A hub, and what it is made of again when it is reset.
+#[derive(Debug)]
+struct Entrance {
+    served: ServedHub,
+    config: Config,
+    tls: Arc<ServerConfig>,
+}
+
+impl Hubs {
+    /// Serves the first hub, whose ports are bound.
+    pub(crate) fn start(
+        config: &Config,
+        ports: BoundPorts,
+        certificates: &Certificates,
+    ) -> Result<Self, StartError> {
+        let hub = build_hub(config, None)?;
+        let permits = Arc::new(Semaphore::new(config.max_connections));
+        let mut config = config.clone();
+        let first = hub.0.clone();
+        let served =
+            ServedHub::start(&config, hub, ports, certificates.tls(), Arc::clone(&permits));
+        keep_ports(&mut config, served.addresses());
+        let entrance = Entrance { served, config: config.clone(), tls: certificates.tls() };
+        Ok(Self {
+            next: AtomicU32::new(std::process::id().wrapping_mul(TRIES)),
+            certificates: certificates.clone(),
+            permits,
+            served: DashMap::from_iter([(config.hub_name.clone(), entrance)]),
+            first: RwLock::new(first),
+            config,
+        })
+    }
+
+    /// The hub that the emulator began with.
+    pub(crate) fn first(&self) -> Hub {
+        self.first.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The connection string of a policy of the first hub.
+    pub(crate) fn owner_string(&self) -> String {
+        let facts = iothub_admin::Hubs::find(self, &self.config.hub_name);
+        let strings = facts.into_iter().flat_map(|facts| facts.connection_strings);
+        strings
+            .into_iter()
+            .find(|(policy, _)| policy == OWNER)
+            .map(|(_, text)| text)
+            .unwrap_or_default()
+    }
+
+    /// Stops all, and returns when the last session has ended.
+    pub(crate) async fn stop(&self) {
+        let names: Vec<_> = self.served.iter().map(|entry| entry.key().clone()).collect();
+        for name in names {
+            if let Some((_, entrance)) = self.served.remove(&name) {
+                entrance.served.stop(None).await;
+            }
+        }
+    }
+
+    fn serve(&self, wanted: WantedHub, name: &str) -> Result<Entrance, StartError> {
+        let mut config = Config {
+            hub_name: name.to_owned(),
+            aliases: Vec::new(),
+            routing: RoutingProperties::default(),
+            keys: if wanted.random_keys { HubKeys::Random } else { HubKeys::WellKnown },
+            ..self.config.clone()
+        };
+        let ports = self.bind(&mut config)?;
+        let tls = self.certificates.tls_for(&config, SystemClock.now())?;
+        let hub = build_hub(&config, None)?;
+        let served =
+            ServedHub::start(&config, hub, ports, Arc::clone(&tls), Arc::clone(&self.permits));
+        keep_ports(&mut config, served.addresses());
+        Ok(Entrance { served, config, tls })
+    }
+
+    /// Finds a place for another hub: on Linux an address of its own, so that it has the ports that
+    /// SDKs hard-code, elsewhere free ports beside the first hub's.
+    fn bind(&self, config: &mut Config) -> Result<BoundPorts, StartError> {
+        let plain = |port: Option<u16>| port.map(|_| 0);
+        (config.mqtt_port, config.amqp_port) = (plain(config.mqtt_port), plain(config.amqp_port));
+        let own_addresses = cfg!(target_os = "linux") && config.bind.is_loopback();
+        if !own_addresses {
+            (config.mqtts_port, config.amqps_port, config.https_port) = (0, 0, Some(0));
+            return BoundPorts::bind(config);
+        }
+        (config.mqtts_port, config.amqps_port, config.https_port) = (MQTTS_PORT, AMQPS_PORT, None);
+        let mut tries = 0..TRIES;
+        loop {
+            config.bind = self.next_address();
+            config.hostname = HostName::Address(config.bind);
+            match BoundPorts::bind(config) {
+                Err(StartError::Bind { source, .. })
+                    if source.kind() == ErrorKind::AddrInUse && tries.next().is_some() => {}
+                bound => return bound,
+            }
+        }
+    }
+
+    fn next_address(&self) -> IpAddr {
+        let number = self.next.fetch_add(1, Ordering::Relaxed) % ADDRESSES;
+        Ipv4Addr::from(FIRST_ADDRESS + number).into()
+    }
+
+    fn made_up_name(&self) -> String {
+        format!("hub-{:016x}", u64::from_be_bytes(self.first().random().bytes()))
+    }
+}
+
+impl iothub_admin::Hubs for Hubs {
+    fn create(&self, wanted: WantedHub) -> Result<HubFacts, HubRefusal> {
+        let name = wanted.name.clone().unwrap_or_else(|| self.made_up_name());
+        if self.served.len() >= limits::HUBS {
+            return Err(HubRefusal::TooMany(limits::HUBS));
+        }
+        if self.served.contains_key(&name) {
+            return Err(HubRefusal::Exists(name));
+        }
+        let entrance = self.serve(wanted, &name).map_err(failed)?;
+        match self.served.entry(name) {
+            Entry::Occupied(other) => Err(HubRefusal::Exists(other.key().clone())),
+            Entry::Vacant(place) => Ok(place.insert(entrance).facts()),
+        }
+    }
+
+    fn list(&self) -> Vec<HubFacts> {
+        let mut all: Vec<_> = self.served.iter().map(|entry| entry.facts()).collect();
+        all.sort_by(|one, other| one.name.cmp(&other.name));
+        all
+    }
+
+    fn find(&self, name: &str) -> Option<HubFacts> {
+        self.served.get(name).map(|entry| entry.facts())
+    }
+
+    async fn delete(&self, name: &str) -> Result<(), HubRefusal> {
+        if name == self.config.hub_name {
+            return Err(HubRefusal::First(name.to_owned()));
+        }
+        let (_, entrance) =
+            self.served.remove(name).ok_or_else(|| HubRefusal::NotFound(name.to_owned()))?;
+        entrance.served.stop(Some(self.config.shutdown_grace)).await;
+        Ok(())
+    }
+
+    async fn reset(&self, name: &str) -> Result<HubFacts, HubRefusal> {
+        let (_, entrance) =
+            self.served.remove(name).ok_or_else(|| HubRefusal::NotFound(name.to_owned()))?;
+        let Entrance { served, config, tls } = entrance;
+        let policies = served.hub().policies().to_vec();
+        served.stop(Some(config.shutdown_grace)).await;
+        let hub = build_hub(&config, Some(policies)).map_err(failed)?;
+        let ports = BoundPorts::bind(&config).map_err(failed)?;
+        if name == self.config.hub_name {
+            *self.first.write().unwrap_or_else(PoisonError::into_inner) = hub.0.clone();
+        }
+        let served =
+            ServedHub::start(&config, hub, ports, Arc::clone(&tls), Arc::clone(&self.permits));
+        let entrance = Entrance { served, config, tls };
+        let facts = entrance.facts();
+        self.served.insert(name.to_owned(), entrance);
+        Ok(facts)
+    }
+}
+
+impl Entrance {
+    fn facts(&self) -> HubFacts {
+        let served = &self.served;
+        let addresses = served.addresses();
+        let policies = served.hub().policies();
+        let event_hub = policies.iter().find(|policy| policy.name == OWNER).map(|owner| {
+            format!(
+                "Endpoint=sb://{}/;SharedAccessKeyName={};SharedAccessKey={};EntityPath={}",
+                served.host(),
+                owner.name,
+                owner.primary.as_base64(),
+                served.hub().name(),
+            )
+        });
+        HubFacts {
+            name: served.hub().name().to_owned(),
+            host: served.host().to_owned(),
+            mqtts: addresses.mqtts,
+            amqps: addresses.amqps,
+            https: addresses.https,
+            mqtt: addresses.mqtt,
+            amqp: addresses.amqp,
+            connection_strings: policies
+                .iter()
+                .map(|policy| (policy.name.clone(), served.connection_string(policy)))
+                .collect(),
+            event_hub: event_hub.unwrap_or_default(),
+        }
+    }
+}
+
+/// Ports that were free ones stay the same from now on.
+fn keep_ports(config: &mut Config, addresses: &HubAddresses) {
+    config.mqtts_port = addresses.mqtts.port();
+    config.mqtt_port = addresses.mqtt.map(|address| address.port());
+    config.amqps_port = addresses.amqps.port();
+    config.amqp_port = addresses.amqp.map(|address| address.port());
+    config.https_port = Some(addresses.https.port());
+}
+
+fn failed(why: StartError) -> HubRefusal {
+    HubRefusal::Failed(why.to_string())
+}
