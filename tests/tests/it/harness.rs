@@ -1,0 +1,196 @@
+//! The harness API: a hub for each test.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+
+use iothub_tests::mqtt::{ACCEPTED, Connection, publish_with};
+use iothub_tests::rest::Rest;
+use iothub_tests::{Device, Hub, key, trusting};
+use iothub_wire::connection_string::ServiceConnectionString;
+use serde_json::{Value, json};
+
+/// Sends a request to the admin port; gives the status and the body.
+fn ask(admin: SocketAddr, request: &str, headers: &str, body: &str) -> (u16, Value) {
+    let mut socket = TcpStream::connect(admin).unwrap();
+    let length = body.len();
+    write!(
+        socket,
+        "{request} HTTP/1.1\r\n{headers}Connection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, serde_json::from_str(body).unwrap_or_else(|_| Value::from(body)))
+}
+
+fn admin(hub: &Hub, request: &str, body: &str) -> (u16, Value) {
+    ask(hub.emulator.admin_addr(), request, "Host: localhost\r\n", body)
+}
+
+/// A back end of a hub that the harness made.
+fn rest(hub: &Hub, made: &Value) -> Rest {
+    let text = made["connectionStrings"]["iothubowner"].as_str().unwrap();
+    let owner = ServiceConnectionString::parse(text).unwrap();
+    let authority = format!("{}:{}", owner.host.name, owner.host.port.unwrap_or(443));
+    Rest::new(&authority, &owner, hub.emulator.ca_pem().as_bytes())
+}
+
+fn put_device(rest: &Rest, id: &str) {
+    let keys = json!({"primaryKey": key(1).as_base64(), "secondaryKey": key(2).as_base64()});
+    let body = json!({"deviceId": id, "authentication": {"type": "sas", "symmetricKey": keys}});
+    rest.put(&format!("/devices/{id}"), &body.to_string()).expect(200);
+}
+
+#[test]
+fn a_hub_that_was_made_serves_devices_and_back_ends_of_its_own() {
+    let hub = Hub::start();
+    hub.device("d1");
+    let (status, made) = admin(&hub, "POST /hubs", r#"{"name": "my-hub", "keys": "random"}"#);
+    assert_eq!((status, &made["name"]), (201, &json!("my-hub")), "{made}");
+    assert_ne!(made["connectionStrings"]["iothubowner"], hub.emulator.connection_string());
+
+    let back_end = rest(&hub, &made);
+    back_end.get("/devices/d1").expect(404);
+    put_device(&back_end, "d1");
+    put_device(&back_end, "d2");
+    hub.rest.get("/devices/d2").expect(404);
+
+    let host = made["hostName"].as_str().unwrap().to_owned();
+    let port = made["ports"]["mqtts"].as_u64().unwrap();
+    let address: SocketAddr = format!("{host}:{port}").parse().unwrap();
+    let device = Device { id: "d2".to_owned(), host };
+    let tls = trusting(hub.emulator.ca_pem().as_bytes());
+    let mut connection = Connection::tls(address, &device.host, tls);
+    connection.send(&device.connect().bytes());
+    connection.expect(ACCEPTED);
+
+    let (status, all) = admin(&hub, "GET /hubs", "");
+    let names: Vec<_> = all.as_array().unwrap().iter().map(|one| one["name"].clone()).collect();
+    assert_eq!((status, names), (200, vec![json!("emulator"), json!("my-hub")]));
+    assert_eq!(admin(&hub, "GET /hubs/my-hub", ""), (200, made));
+
+    assert_eq!(admin(&hub, "DELETE /hubs/my-hub", ""), (204, json!("")));
+    connection.expect_closed();
+    assert!(TcpStream::connect(address).is_err());
+    assert_eq!(admin(&hub, "GET /hubs/my-hub", "").0, 404);
+    hub.rest.get("/devices/d1").expect(200);
+}
+
+#[test]
+fn a_reset_hub_is_empty_and_where_it_was() {
+    let hub = Hub::start();
+    let (_, made) = admin(&hub, "POST /hubs", r#"{"keys": "random"}"#);
+    let name = made["name"].as_str().unwrap();
+    put_device(&rest(&hub, &made), "d1");
+    assert_eq!(admin(&hub, &format!("POST /hubs/{name}/reset"), ""), (200, made.clone()));
+    rest(&hub, &made).get("/devices/d1").expect(404);
+    put_device(&rest(&hub, &made), "d1");
+
+    // The first hub too, whose connections end.
+    let device = hub.device("d1");
+    let mut connection = hub.connect(&device);
+    connection.send(&publish_with(0x32, 1, "devices/d1/messages/events/", b"x"));
+    connection.expect(&[0x40, 2, 0, 1]);
+    assert_eq!(hub.await_events(1).len(), 1);
+    assert_eq!(admin(&hub, "POST /hubs/emulator/reset", "").0, 200);
+    connection.expect_closed();
+    hub.rest.get("/devices/d1").expect(404);
+    assert!(hub.events().is_empty());
+    let device = hub.device("d1");
+    hub.connect(&device).expect_alive();
+}
+
+#[test]
+fn what_cannot_be_done_is_said() {
+    let hub = Hub::start();
+    assert_eq!(admin(&hub, "POST /hubs", r#"{"name": "twice"}"#).0, 201);
+    let table = [
+        ("POST /hubs", r#"{"name": "twice"}"#, 409, "there is a hub \"twice\" already"),
+        (
+            "POST /hubs",
+            "{",
+            400,
+            "the body is not JSON: EOF while parsing an object at line 1 column 1",
+        ),
+        ("POST /hubs", r#"{"size": 1}"#, 400, "there is no field \"size\", expected name or keys"),
+        ("GET /hubs/none", "", 404, "there is no hub \"none\""),
+        ("DELETE /hubs/none", "", 404, "there is no hub \"none\""),
+        ("POST /hubs/none/reset", "", 404, "there is no hub \"none\""),
+        (
+            "DELETE /hubs/emulator",
+            "",
+            409,
+            "\"emulator\" is the hub that the emulator began with: it can be reset, not deleted",
+        ),
+    ];
+    for (request, body, status, message) in table {
+        let (found, answer) = admin(&hub, request, body);
+        assert_eq!((found, &answer["message"]), (status, &json!(message)), "{request} {body}");
+    }
+}
+
+#[test]
+fn a_web_page_may_not_drive_the_harness() {
+    let hub = Hub::start();
+    let address = hub.emulator.admin_addr();
+    let table = [
+        ("Host: localhost\r\n", 201),
+        ("Host: evil.example\r\n", 403),
+        ("Host: localhost\r\nOrigin: http://evil.example\r\n", 403),
+        ("Host: localhost\r\nAuthorization: Bearer guessed\r\n", 401),
+    ];
+    for (headers, status) in table {
+        assert_eq!(ask(address, "POST /hubs", headers, "").0, status, "{headers}");
+    }
+    // Whoever watches over the process need not know the token.
+    assert_eq!(ask(address, "GET /ready", "Host: emulator\r\n", "").0, 200);
+}
+
+#[test]
+fn the_description_is_that_of_what_is_served() {
+    let hub = Hub::start();
+    let (status, description) = admin(&hub, "GET /openapi.json", "");
+    assert_eq!(status, 200);
+    let mut tried = 0;
+    for (path, operations) in description["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            if method == "parameters" {
+                continue;
+            }
+            let request =
+                format!("{} {}", method.to_uppercase(), path.replace("{name}", "emulator"));
+            let (status, _) = admin(&hub, &request, "");
+            let told = operation["responses"].as_object().unwrap();
+            assert!(told.contains_key(&status.to_string()), "{request} answers {status}: {told:?}");
+            tried += 1;
+        }
+    }
+    assert_eq!(tried, 10);
+    // What is not described is not served.
+    for request in ["PUT /hubs", "PATCH /hubs/emulator", "GET /hubs/emulator/reset"] {
+        assert_eq!(admin(&hub, request, "").0, 405, "{request}");
+    }
+}
+
+#[test]
+fn hubs_that_come_and_go_leave_nothing() {
+    let hub = Hub::start();
+    let open_files = || std::fs::read_dir("/proc/self/fd").map(Iterator::count).ok();
+    let round = || {
+        let (status, made) = admin(&hub, "POST /hubs", "");
+        assert_eq!(status, 201, "{made}");
+        let gone = admin(&hub, &format!("DELETE /hubs/{}", made["name"].as_str().unwrap()), "");
+        assert_eq!(gone.0, 204);
+    };
+    round();
+    let before = open_files();
+    for _ in 0..100 {
+        round();
+    }
+    // Other tests open files too, but not hundreds.
+    let grown = open_files().unwrap_or(0).saturating_sub(before.unwrap_or(0));
+    assert!(grown < 150, "{grown} more files are open");
+    assert_eq!(admin(&hub, "GET /hubs", "").1.as_array().unwrap().len(), 1);
+}
