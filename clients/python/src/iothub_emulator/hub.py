@@ -1,0 +1,92 @@
+"""A hub that the emulator serves, and its devices."""
+
+import base64
+import hashlib
+import hmac
+import json
+import ssl
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional
+
+if TYPE_CHECKING:
+    from .emulator import Emulator
+
+API_VERSION = "2021-04-12"
+TOKEN_SECONDS = 3600
+ANSWER_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device in the identity registry."""
+
+    id: str
+    connection_string: str
+
+
+class Hub:
+    """A hub. Use it in a ``with`` block, or call :meth:`delete`."""
+
+    def __init__(self, emulator: "Emulator", facts: Mapping[str, Any]) -> None:
+        self._emulator = emulator
+        self.name: str = facts["name"]
+        #: What clients call it, without a port.
+        self.host_name: str = facts["hostName"]
+        #: ``mqtts``, ``amqps``, ``https``.
+        self.ports: Dict[str, int] = dict(facts["ports"])
+        #: By the name of the policy.
+        self.connection_strings: Dict[str, str] = dict(facts["connectionStrings"])
+        self.event_hub_connection_string: str = facts["eventHubConnectionString"]
+
+    @property
+    def connection_string(self) -> str:
+        """That of the policy ``iothubowner``, which may do everything."""
+        return self.connection_strings["iothubowner"]
+
+    def reset(self) -> None:
+        """Makes the hub as empty as in the beginning; address and keys stay."""
+        self._emulator.ask("POST", f"/hubs/{self.name}/reset")
+
+    def delete(self) -> None:
+        """Ends the hub and its connections."""
+        self._emulator.ask("DELETE", f"/hubs/{self.name}")
+
+    def __enter__(self) -> "Hub":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.delete()
+
+    def create_device(self, device_id: str) -> Device:
+        """Puts a device with a key into the registry."""
+        identity = {"deviceId": device_id, "authentication": {"type": "sas"}}
+        path = f"/devices/{urllib.parse.quote(device_id, safe='')}"
+        key = self._put(path, identity)["authentication"]["symmetricKey"]["primaryKey"]
+        text = f"HostName={self.host_name};DeviceId={device_id};SharedAccessKey={key}"
+        return Device(device_id, text)
+
+    def _put(self, path: str, body: Any) -> Any:
+        url = f"https://{self.host_name}:{self.ports['https']}{path}?api-version={API_VERSION}"
+        request = urllib.request.Request(url, data=json.dumps(body).encode(), method="PUT")
+        request.add_header("Authorization", self._token())
+        request.add_header("Content-Type", "application/json")
+        trust = ssl.create_default_context(cadata=self._emulator.ca_pem())
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust)
+        )
+        with opener.open(request, timeout=ANSWER_SECONDS) as answer:
+            return json.loads(answer.read())
+
+    def _token(self, now: Optional[float] = None) -> str:
+        fields = dict(part.split("=", 1) for part in self.connection_string.split(";"))
+        expiry = int(time.time() if now is None else now) + TOKEN_SECONDS
+        resource = urllib.parse.quote(self.host_name, safe="")
+        key = base64.b64decode(fields["SharedAccessKey"])
+        digest = hmac.new(key, f"{resource}\n{expiry}".encode(), hashlib.sha256).digest()
+        signature = urllib.parse.quote(base64.b64encode(digest), safe="")
+        policy = fields["SharedAccessKeyName"]
+        return f"SharedAccessSignature sr={resource}&sig={signature}&se={expiry}&skn={policy}"

@@ -1,0 +1,72 @@
+"""Microsoft's own SDKs, unchanged, each test with a hub of its own."""
+
+import threading
+
+import pytest
+from azure.eventhub import EventHubConsumerClient
+from azure.iot.device import IoTHubDeviceClient, Message
+from azure.iot.hub import IoTHubRegistryManager
+
+from iothub_emulator import EmulatorError
+
+
+@pytest.fixture
+def device(iothub_device_connection_string):
+    client = IoTHubDeviceClient.create_from_connection_string(iothub_device_connection_string)
+    client.connect()
+    yield client
+    client.shutdown()
+
+
+def test_a_device_reports_and_its_back_end_reads(device, iothub_connection_string):
+    device.patch_twin_reported_properties({"configId": 7})
+    back_end = IoTHubRegistryManager.from_connection_string(iothub_connection_string)
+    assert back_end.get_twin("test-device").properties.reported["configId"] == 7
+
+
+def test_events_are_read(device, iothub, iothub_ca_file):
+    device.send_message(Message("hello"))
+    seen = []
+    reader = EventHubConsumerClient.from_connection_string(
+        iothub.event_hub_connection_string, "$Default", connection_verify=iothub_ca_file
+    )
+
+    def on_event(_, event):
+        seen.append(event.body_as_str())
+        reader.close()
+
+    worker = threading.Thread(
+        target=reader.receive, kwargs={"on_event": on_event, "starting_position": "-1"}
+    )
+    worker.start()
+    worker.join(30)
+    assert seen == ["hello"]
+
+
+def test_a_reset_hub_is_empty(iothub, iothub_device):
+    back_end = IoTHubRegistryManager.from_connection_string(iothub.connection_string)
+    assert back_end.get_device("test-device").device_id == iothub_device.id
+    iothub.reset()
+    back_end = IoTHubRegistryManager.from_connection_string(iothub.connection_string)
+    with pytest.raises(Exception, match="Not Found"):
+        back_end.get_device("test-device")
+
+
+def test_hubs_know_nothing_of_each_other(iothub_emulator, iothub, iothub_device):
+    with iothub_emulator.create_hub() as other:
+        assert other.host_name != iothub.host_name
+        back_end = IoTHubRegistryManager.from_connection_string(other.connection_string)
+        with pytest.raises(Exception, match="Not Found"):
+            back_end.get_device(iothub_device.id)
+
+
+def test_what_cannot_be_done_is_said(iothub_emulator, iothub):
+    with pytest.raises(EmulatorError, match="there is a hub .* already"):
+        iothub_emulator.create_hub(iothub.name)
+
+
+@pytest.mark.parametrize("number", range(20))
+def test_many_in_parallel(number, device, iothub_connection_string):
+    device.patch_twin_reported_properties({"number": number})
+    back_end = IoTHubRegistryManager.from_connection_string(iothub_connection_string)
+    assert back_end.get_twin("test-device").properties.reported["number"] == number
