@@ -138,6 +138,11 @@ impl Emulator {
         self.hubs.first()
     }
 
+    /// All its hubs, to make and to end.
+    pub fn hubs(&self) -> &impl iothub_admin::Hubs {
+        self.hubs.as_ref()
+    }
+
     /// Where it is served.
     pub fn addresses(&self) -> &Addresses {
         &self.addresses

@@ -30,4 +30,6 @@ pub mod stop;
 mod storage;
 mod websocket;
 
+pub use iothub_admin::{HubFacts, HubRefusal, Hubs as Harness, WantedHub};
+
 pub use emulator::{Addresses, Emulator, OWNER, StartError};

@@ -9,6 +9,21 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! More hubs, one for each test, say, in the same emulator:
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let emulator = iothub_testkit::Emulator::start().await?;
+//! let hub = emulator.create_hub()?;
+//! let (_, owner) = &hub.connection_strings[0];
+//! println!("connect to {owner}");
+//! emulator.reset_hub(&hub.name).await?;
+//! emulator.delete_hub(&hub.name).await?;
+//! # Ok(())
+//! # }
+//! ```
 
 #[cfg(feature = "container")]
 pub mod container;
@@ -22,6 +37,8 @@ use iothub_core::session::ServiceSession;
 use iothub_emulator::StartError;
 use iothub_emulator::config::HostName;
 pub use iothub_emulator::config::{Config, Tier};
+use iothub_emulator::{Harness as _, WantedHub};
+pub use iothub_emulator::{HubFacts, HubRefusal};
 
 /// The policy with all rights.
 const OWNER: &str = "iothubowner";
@@ -135,6 +152,34 @@ impl Emulator {
     /// Where the admin port is served.
     pub fn admin_addr(&self) -> SocketAddr {
         self.0.addresses().admin
+    }
+
+    /// Makes another hub, empty and with keys of its own; on Linux at an address of its own with
+    /// the ports that SDKs hard-code. It ends with the emulator or with [`Emulator::delete_hub`].
+    ///
+    /// # Errors
+    ///
+    /// There are too many, or it cannot be served.
+    pub fn create_hub(&self) -> Result<HubFacts, HubRefusal> {
+        self.0.hubs().create(WantedHub { name: None, random_keys: true })
+    }
+
+    /// Ends a hub that was made, and its connections.
+    ///
+    /// # Errors
+    ///
+    /// There is none of that name.
+    pub async fn delete_hub(&self, name: &str) -> Result<(), HubRefusal> {
+        self.0.hubs().delete(name).await
+    }
+
+    /// Makes a hub as empty as in the beginning; address and keys stay.
+    ///
+    /// # Errors
+    ///
+    /// There is none of that name.
+    pub async fn reset_hub(&self, name: &str) -> Result<HubFacts, HubRefusal> {
+        self.0.hubs().reset(name).await
     }
 
     /// Stops accepting, closes the sessions, and returns when the last one has ended.
