@@ -1,4 +1,6 @@
-//! The machine's clock: the one place that reads it.
+//! The machine's clock: the one place that reads it; and that of a hub, which tests may turn.
+
+pub(crate) mod turned;
 
 use std::time::{Duration, SystemTime};
 

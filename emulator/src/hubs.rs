@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use iothub_admin::{HubFacts, HubRefusal, WantedHub};
+use iothub_admin::{ClockFacts, HubFacts, HubRefusal, Turn, WantedHub};
 use iothub_core::hub::Hub;
 use iothub_core::limits;
 use iothub_core::route::properties::RoutingProperties;
@@ -17,6 +17,7 @@ use tokio_rustls::rustls::ServerConfig;
 
 use crate::certificate::Certificates;
 use crate::clock::SystemClock;
+use crate::clock::turned::TurnedClock;
 use crate::config::{Config, HostName, HubKeys};
 use crate::emulator::{OWNER, StartError};
 use crate::served::{BoundPorts, HubAddresses, ServedHub, build_hub};
@@ -61,7 +62,7 @@ impl Hubs {
         let hub = build_hub(config, None)?;
         let permits = Arc::new(Semaphore::new(config.max_connections));
         let mut config = config.clone();
-        let first = hub.0.clone();
+        let first = hub.hub.clone();
         let served =
             ServedHub::start(&config, hub, ports, certificates.tls(), Arc::clone(&permits));
         keep_ports(&mut config, served.addresses());
@@ -188,6 +189,24 @@ impl iothub_admin::Hubs for Hubs {
         Ok(())
     }
 
+    fn clock(&self, name: &str) -> Option<ClockFacts> {
+        self.served.get(name).map(|entry| clock_facts(entry.served.clock()))
+    }
+
+    async fn turn_clock(&self, name: &str, turn: Turn) -> Result<ClockFacts, HubRefusal> {
+        let clock = self.served.get(name).map(|entry| Arc::clone(entry.served.clock()));
+        let clock = clock.ok_or_else(|| HubRefusal::NotFound(name.to_owned()))?;
+        let now = clock.now();
+        if let Some(wanted) = turn.set.filter(|wanted| *wanted < now) {
+            return Err(HubRefusal::Back { now, wanted });
+        }
+        if let Some(frozen) = turn.frozen {
+            clock.freeze(frozen);
+        }
+        clock.turn_to(turn.set.unwrap_or_else(|| clock.now()).after(turn.advance)).await;
+        Ok(clock_facts(&clock))
+    }
+
     async fn reset(&self, name: &str) -> Result<HubFacts, HubRefusal> {
         let (_, entrance) =
             self.served.remove(name).ok_or_else(|| HubRefusal::NotFound(name.to_owned()))?;
@@ -197,7 +216,7 @@ impl iothub_admin::Hubs for Hubs {
         let hub = build_hub(&config, Some(policies)).map_err(failed)?;
         let ports = BoundPorts::bind(&config).map_err(failed)?;
         if name == self.config.hub_name {
-            *self.first.write().unwrap_or_else(PoisonError::into_inner) = hub.0.clone();
+            *self.first.write().unwrap_or_else(PoisonError::into_inner) = hub.hub.clone();
         }
         let served =
             ServedHub::start(&config, hub, ports, Arc::clone(&tls), Arc::clone(&self.permits));
@@ -237,6 +256,10 @@ impl Entrance {
             event_hub: event_hub.unwrap_or_default(),
         }
     }
+}
+
+fn clock_facts(clock: &TurnedClock) -> ClockFacts {
+    ClockFacts { now: clock.now(), frozen: clock.is_frozen() }
 }
 
 /// Ports that were free ones stay the same from now on.

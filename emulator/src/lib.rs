@@ -30,6 +30,6 @@ pub mod stop;
 mod storage;
 mod websocket;
 
-pub use iothub_admin::{HubFacts, HubRefusal, Hubs as Harness, WantedHub};
+pub use iothub_admin::{ClockFacts, HubFacts, HubRefusal, Hubs as Harness, Turn, WantedHub};
 
 pub use emulator::{Addresses, Emulator, OWNER, StartError};

@@ -11,7 +11,6 @@ use iothub_core::hub::{Hub, Ports};
 use iothub_core::random::Random;
 use iothub_core::route::Routing;
 use iothub_core::throttle::Throttles;
-use iothub_core::time::Clock;
 use iothub_store::memory::MemoryRecords;
 use iothub_store::memory_table::MemoryTable;
 use iothub_wire::connection_string::{Host, ServiceConnectionString};
@@ -24,7 +23,7 @@ use tokio_rustls::rustls::ServerConfig;
 
 use crate::authorities::Authorities;
 use crate::certificate::client;
-use crate::clock::SystemClock;
+use crate::clock::turned::{self, TurnedClock};
 use crate::config::{Config, FALLBACK_HTTPS_PORT, HTTPS_PORT};
 use crate::drain::{self, Drain, Drainer};
 use crate::emulator::StartError;
@@ -43,8 +42,16 @@ pub(crate) struct ServedHub {
     addresses: HubAddresses,
     /// What devices and services call it in their connection strings.
     host: String,
+    clock: Arc<TurnedClock>,
     drainer: Drainer,
     endpoints: Queues,
+}
+
+/// A hub that is not served yet.
+pub(crate) struct Built {
+    pub(crate) hub: Hub,
+    pub(crate) endpoints: Queues,
+    pub(crate) clock: Arc<TurnedClock>,
 }
 
 /// Where a hub is served.
@@ -62,7 +69,7 @@ impl ServedHub {
     /// Serves a hub at the ports that were bound for it.
     pub(crate) fn start(
         config: &Config,
-        (hub, endpoints): (Hub, Queues),
+        Built { hub, endpoints, clock }: Built,
         ports: BoundPorts,
         tls: Arc<ServerConfig>,
         permits: Arc<Semaphore>,
@@ -71,11 +78,15 @@ impl ServedHub {
         let (drainer, drain) = drain::channel();
         tokio::spawn(work(hub.clone(), drain.clone()));
         ports.serve(&directory(config, &hub), TlsAcceptor::from(tls), &permits, &drain);
-        Self { hub, addresses, host: config.hostname.to_string(), drainer, endpoints }
+        Self { hub, addresses, host: config.hostname.to_string(), clock, drainer, endpoints }
     }
 
     pub(crate) fn hub(&self) -> &Hub {
         &self.hub
+    }
+
+    pub(crate) fn clock(&self) -> &Arc<TurnedClock> {
+        &self.clock
     }
 
     pub(crate) fn addresses(&self) -> &HubAddresses {
@@ -125,14 +136,15 @@ async fn work(hub: Hub, drain: Drain) {
 pub(crate) fn build_hub(
     config: &Config,
     policies: Option<Vec<SharedAccessPolicy>>,
-) -> Result<(Hub, Queues), StartError> {
+) -> Result<Built, StartError> {
     let mut entropy = [0; 32];
     SysRng.try_fill_bytes(&mut entropy).map_err(|error| StartError::Entropy(error.to_string()))?;
     let random = Random::from_entropy(entropy);
     let policies = policies.unwrap_or_else(|| built_in_policies(config.keys, &random));
     let dir = config.state_dir.as_ref().map(StateDir::open).transpose()?;
     let routing = Routing::new(&config.routing).map_err(StartError::Routing)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let turned = Arc::new(TurnedClock::default());
+    let clock = turned::shared(&turned);
     let (routing, endpoints) = endpoints::wire(config, routing, &clock);
     let ports = Ports {
         records: Arc::new(MemoryRecords::default()),
@@ -147,7 +159,8 @@ pub(crate) fn build_hub(
         storage: config.storage_dir.clone().map(|root| Arc::new(Folder::new(root)) as _),
     };
     let throttles = config.enforce_throttles.then(|| Throttles::new(config.tier, config.units));
-    Ok((Hub::new(&config.hub_name, policies, throttles, ports), endpoints))
+    let hub = Hub::new(&config.hub_name, policies, throttles, ports);
+    Ok(Built { hub, endpoints, clock: turned })
 }
 
 fn directory(config: &Config, hub: &Hub) -> Directory {

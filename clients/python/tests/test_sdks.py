@@ -1,6 +1,7 @@
 """Microsoft's own SDKs, unchanged, each test with a hub of its own."""
 
 import threading
+import time
 
 import pytest
 from azure.eventhub import EventHubConsumerClient
@@ -50,6 +51,16 @@ def test_a_reset_hub_is_empty(iothub, iothub_device):
     back_end = IoTHubRegistryManager.from_connection_string(iothub.connection_string)
     with pytest.raises(Exception, match="Not Found"):
         back_end.get_device("test-device")
+
+
+def test_a_message_expires_when_the_clock_is_turned(iothub, iothub_device):
+    back_end = IoTHubRegistryManager.from_connection_string(iothub.connection_string)
+    in_ten_minutes = int((time.time() + 600) * 1000)
+    properties = {"expiryTimeUtc": in_ten_minutes}
+    back_end.send_c2d_message(iothub_device.id, "hello", properties)
+    assert back_end.get_device(iothub_device.id).cloud_to_device_message_count == 1
+    iothub.advance(700)
+    assert back_end.get_device(iothub_device.id).cloud_to_device_message_count == 0
 
 
 def test_hubs_know_nothing_of_each_other(iothub_emulator, iothub, iothub_device):

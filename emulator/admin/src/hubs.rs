@@ -10,7 +10,10 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use iothub_core::time::Timestamp;
 use serde_json::{Map, Value, json};
+
+use crate::clock::{self, ClockFacts, Turn};
 
 /// What can be asked of whoever serves the hubs.
 pub trait Hubs: Send + Sync + 'static {
@@ -22,6 +25,14 @@ pub trait Hubs: Send + Sync + 'static {
     fn find(&self, name: &str) -> Option<HubFacts>;
     /// Ends a hub and its connections.
     fn delete(&self, name: &str) -> impl Future<Output = Result<(), HubRefusal>> + Send;
+    /// What the clock of a hub shows.
+    fn clock(&self, name: &str) -> Option<ClockFacts>;
+    /// Turns the clock of a hub. When this returns, what was due until then has happened.
+    fn turn_clock(
+        &self,
+        name: &str,
+        turn: Turn,
+    ) -> impl Future<Output = Result<ClockFacts, HubRefusal>> + Send;
     /// Makes a hub as empty as it was in the beginning; address, keys and name stay.
     fn reset(&self, name: &str) -> impl Future<Output = Result<HubFacts, HubRefusal>> + Send;
 }
@@ -73,6 +84,14 @@ pub enum HubRefusal {
     /// There are as many as there may be.
     #[error("there are {0} hubs, and there may be no more")]
     TooMany(usize),
+    /// Its clock does not go back.
+    #[error("the hub's clock shows {now}, and cannot go back to {wanted}")]
+    Back {
+        /// What it shows.
+        now: Timestamp,
+        /// What it was to show.
+        wanted: Timestamp,
+    },
     /// It cannot be served.
     #[error("the hub cannot be served: {0}")]
     Failed(String),
@@ -85,6 +104,7 @@ impl IntoResponse for HubRefusal {
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "HubNotFound"),
             Self::First(_) => (StatusCode::CONFLICT, "FirstHub"),
             Self::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "TooManyHubs"),
+            Self::Back { .. } => (StatusCode::CONFLICT, "ClockGoesBack"),
             Self::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "HubNotServed"),
         };
         refusal(status, name, &self.to_string())
@@ -101,6 +121,7 @@ pub(crate) fn router<H: Hubs>(hubs: Arc<H>) -> Router {
         .route("/hubs", get(list::<H>).post(create::<H>))
         .route("/hubs/{name}", get(find::<H>).delete(delete::<H>))
         .route("/hubs/{name}/reset", post(reset::<H>))
+        .route("/hubs/{name}/clock", get(clock::show::<H>).post(clock::turn::<H>))
         .with_state(hubs)
 }
 

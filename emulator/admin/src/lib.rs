@@ -11,9 +11,11 @@
 //! | `GET /hubs`, `POST /hubs` | the hubs; a new one |
 //! | `GET /hubs/{name}`, `DELETE /hubs/{name}` | one hub; its end |
 //! | `POST /hubs/{name}/reset` | a hub as empty as in the beginning |
+//! | `GET /hubs/{name}/clock`, `POST /hubs/{name}/clock` | what time it is for a hub; turns that |
 //!
 //! All but the first three are for this machine, and for others with the token: `guard.rs`.
 
+mod clock;
 mod guard;
 mod hubs;
 mod readiness;
@@ -29,6 +31,7 @@ use axum::{Json, Router, middleware};
 use iothub_core::limits;
 use serde_json::{Value, json};
 
+pub use clock::{ClockFacts, Turn};
 pub use guard::AdminToken;
 pub use hubs::{HubFacts, HubRefusal, Hubs, WantedHub};
 pub use readiness::{Latch, Readiness};

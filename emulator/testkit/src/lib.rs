@@ -37,8 +37,8 @@ use iothub_core::session::ServiceSession;
 use iothub_emulator::StartError;
 use iothub_emulator::config::HostName;
 pub use iothub_emulator::config::{Config, Tier};
+pub use iothub_emulator::{ClockFacts, HubFacts, HubRefusal, Turn};
 use iothub_emulator::{Harness as _, WantedHub};
-pub use iothub_emulator::{HubFacts, HubRefusal};
 
 /// The policy with all rights.
 const OWNER: &str = "iothubowner";
@@ -180,6 +180,15 @@ impl Emulator {
     /// There is none of that name.
     pub async fn reset_hub(&self, name: &str) -> Result<HubFacts, HubRefusal> {
         self.0.hubs().reset(name).await
+    }
+
+    /// Turns the clock of a hub; when this returns, what was due until then has happened.
+    ///
+    /// # Errors
+    ///
+    /// There is no such hub, or its clock would go back.
+    pub async fn turn_clock(&self, hub: &str, turn: Turn) -> Result<ClockFacts, HubRefusal> {
+        self.0.hubs().turn_clock(hub, turn).await
     }
 
     /// Stops accepting, closes the sessions, and returns when the last one has ended.

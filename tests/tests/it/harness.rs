@@ -2,11 +2,13 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
+use iothub_core::auth::sas::sign;
 use iothub_tests::mqtt::{ACCEPTED, Connection, publish_with};
 use iothub_tests::rest::Rest;
 use iothub_tests::{Device, Hub, key, trusting};
-use iothub_wire::connection_string::ServiceConnectionString;
+use iothub_wire::connection_string::{ServiceConnectionString, encode};
 use serde_json::{Value, json};
 
 /// Sends a request to the admin port; gives the status and the body.
@@ -167,7 +169,7 @@ fn the_description_is_that_of_what_is_served() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 10);
+    assert_eq!(tried, 12);
     // What is not described is not served.
     for request in ["PUT /hubs", "PATCH /hubs/emulator", "GET /hubs/emulator/reset"] {
         assert_eq!(admin(&hub, request, "").0, 405, "{request}");
@@ -193,4 +195,42 @@ fn hubs_that_come_and_go_leave_nothing() {
     let grown = open_files().unwrap_or(0).saturating_sub(before.unwrap_or(0));
     assert!(grown < 150, "{grown} more files are open");
     assert_eq!(admin(&hub, "GET /hubs", "").1.as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_clock_that_is_turned_lets_happen_what_is_due() {
+    let hub = Hub::start();
+    let device = hub.device("d1");
+    let turn = |body: &str| admin(&hub, "POST /hubs/emulator/clock", body);
+    let (status, shown) = admin(&hub, "GET /hubs/emulator/clock", "");
+    assert_eq!((status, &shown["frozen"]), (200, &json!(false)));
+
+    // A message that nobody fetches waits for an hour.
+    hub.send_text(&device, "x");
+    let waiting = || {
+        let identity = hub.rest.get("/devices/d1").expect(200).json();
+        identity["cloudToDeviceMessageCount"].clone()
+    };
+    assert_eq!(turn(r#"{"advance": 3500}"#).0, 200);
+    assert_eq!(waiting(), 1);
+    assert_eq!(turn(r#"{"advance": 200}"#).0, 200);
+    assert_eq!(waiting(), 0);
+
+    // A connection lasts as long as its token, and a little longer.
+    let now = hub.emulator.hub().now();
+    let expiry = now.after(Duration::from_secs(7200)).unix_seconds();
+    let mut connect = device.connect();
+    connect.password = Some(sign(&encode(&device.resource()), expiry, None, &key(1)));
+    let mut connection = hub.connect_as(&connect, ACCEPTED);
+    assert_eq!(turn(r#"{"advance": 7100}"#).0, 200);
+    connection.expect_alive();
+    assert_eq!(turn(r#"{"advance": 1000}"#).0, 200);
+    connection.expect_closed();
+
+    assert_eq!(turn(r#"{"frozen": true}"#).1["frozen"], true);
+    let shown = || admin(&hub, "GET /hubs/emulator/clock", "").1;
+    assert_eq!(shown(), shown());
+    assert_eq!(turn(r#"{"set": "2000-01-01T00:00:00Z"}"#).0, 409);
+    assert_eq!(turn("{").0, 400);
+    assert_eq!(admin(&hub, "GET /hubs/none/clock", "").0, 404);
 }

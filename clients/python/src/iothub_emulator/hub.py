@@ -51,6 +51,14 @@ class Hub:
         """Makes the hub as empty as in the beginning; address and keys stay."""
         self._emulator.ask("POST", f"/hubs/{self.name}/reset")
 
+    def advance(self, seconds: float) -> None:
+        """Moves the hub's clock on; what is due until then has happened when this returns."""
+        self._emulator.ask("POST", f"/hubs/{self.name}/clock", {"advance": seconds})
+
+    def freeze(self, frozen: bool = True) -> None:
+        """Stops the hub's clock, or lets it run on."""
+        self._emulator.ask("POST", f"/hubs/{self.name}/clock", {"frozen": frozen})
+
     def delete(self) -> None:
         """Ends the hub and its connections."""
         self._emulator.ask("DELETE", f"/hubs/{self.name}")

@@ -1,0 +1,240 @@
+//! A clock that a test may turn: the machine's until then.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use iothub_core::time::{Clock, Sleep, Timestamp};
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep, timeout};
+
+use super::{LONGEST_SLEEP, SystemClock};
+
+/// How long turning the clock waits for one who wakes; whoever takes longer is not waited for.
+const WAKING: Duration = Duration::from_secs(1);
+/// How long what a deadline lets happen may take until it shows.
+const SETTLING: Duration = Duration::from_millis(2);
+/// How many deadlines one turn stops at. What is due again and again is due at the end too.
+const STOPS: usize = 1000;
+
+/// The clock of one hub.
+#[derive(Debug, Default)]
+pub(crate) struct TurnedClock {
+    /// What is added to the machine's time, in ticks.
+    ahead: AtomicI64,
+    /// The time that it shows while it stands still, in ticks; zero while it runs.
+    frozen: AtomicU64,
+    turned: watch::Sender<()>,
+    sleepers: Mutex<Sleepers>,
+    /// A sleeper is no more.
+    gone: Notify,
+    /// Turns are made one after another.
+    turning: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct Sleepers {
+    /// Who waits for what, and the number that tells two with one deadline apart.
+    deadlines: BTreeMap<(Timestamp, u64), ()>,
+    last: u64,
+}
+
+/// That somebody sleeps; dropped when that is over.
+struct Sleeper<'a> {
+    clock: &'a TurnedClock,
+    key: (Timestamp, u64),
+}
+
+impl TurnedClock {
+    /// Whether it stands still.
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.frozen.load(Ordering::SeqCst) != 0
+    }
+
+    /// Stops it, or lets it run on from what it shows.
+    pub(crate) fn freeze(&self, frozen: bool) {
+        let now = self.now();
+        if frozen {
+            self.frozen.store(now.ticks().max(1), Ordering::SeqCst);
+        } else {
+            self.show(now);
+            self.frozen.store(0, Ordering::SeqCst);
+        }
+        self.turned.send_replace(());
+    }
+
+    /// Moves it on to `target`, stopping at everything that is due on the way, in order, until that
+    /// has happened.
+    pub(crate) async fn turn_to(&self, target: Timestamp) {
+        let _turn = self.turning.lock().await;
+        for _ in 0..STOPS {
+            let Some(next) = self.next_deadline().filter(|deadline| *deadline <= target) else {
+                break;
+            };
+            self.move_to(next).await;
+        }
+        self.move_to(target).await;
+    }
+
+    async fn move_to(&self, time: Timestamp) {
+        if time > self.now() {
+            self.show(time);
+        }
+        self.turned.send_replace(());
+        let waking = async {
+            loop {
+                let gone = self.gone.notified();
+                if self.next_deadline().is_none_or(|deadline| deadline > self.now()) {
+                    return;
+                }
+                gone.await;
+            }
+        };
+        drop(timeout(WAKING, waking).await);
+        sleep(SETTLING).await;
+    }
+
+    fn show(&self, time: Timestamp) {
+        if self.is_frozen() {
+            self.frozen.store(time.ticks(), Ordering::SeqCst);
+        }
+        let machine = i64::try_from(SystemClock.now().ticks()).unwrap_or(i64::MAX);
+        let wanted = i64::try_from(time.ticks()).unwrap_or(i64::MAX);
+        self.ahead.store(wanted - machine, Ordering::SeqCst);
+    }
+
+    fn next_deadline(&self) -> Option<Timestamp> {
+        self.sleepers().deadlines.first_key_value().map(|((deadline, _), ())| *deadline)
+    }
+
+    fn sleepers(&self) -> MutexGuard<'_, Sleepers> {
+        self.sleepers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self, deadline: Timestamp) -> Sleeper<'_> {
+        let mut sleepers = self.sleepers();
+        sleepers.last += 1;
+        let key = (deadline, sleepers.last);
+        sleepers.deadlines.insert(key, ());
+        Sleeper { clock: self, key }
+    }
+}
+
+impl Drop for Sleeper<'_> {
+    fn drop(&mut self) {
+        self.clock.sleepers().deadlines.remove(&self.key);
+        self.clock.gone.notify_waiters();
+    }
+}
+
+impl Clock for TurnedClock {
+    fn now(&self) -> Timestamp {
+        let frozen = self.frozen.load(Ordering::SeqCst);
+        if frozen != 0 {
+            return Timestamp::from_ticks(frozen);
+        }
+        let ahead = self.ahead.load(Ordering::SeqCst);
+        Timestamp::from_ticks(SystemClock.now().ticks().saturating_add_signed(ahead))
+    }
+
+    fn sleep_until(&self, deadline: Timestamp) -> Sleep<'_> {
+        Box::pin(async move {
+            if self.now() >= deadline {
+                return;
+            }
+            let mut turned = self.turned.subscribe();
+            let _sleeper = self.enter(deadline);
+            loop {
+                turned.borrow_and_update();
+                let left = deadline.since(self.now());
+                if left.is_zero() {
+                    return;
+                }
+                if self.is_frozen() {
+                    if turned.changed().await.is_err() {
+                        return;
+                    }
+                } else {
+                    drop(timeout(left.min(LONGEST_SLEEP), turned.changed()).await);
+                }
+            }
+        })
+    }
+}
+
+/// The clock of a hub, as the hub wants it.
+pub(crate) fn shared(clock: &Arc<TurnedClock>) -> Arc<dyn Clock> {
+    Arc::clone(clock) as Arc<dyn Clock>
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[tokio::test]
+    async fn whoever_is_due_wakes_in_order() {
+        let clock = Arc::new(TurnedClock::default());
+        let start = clock.now();
+        let (sender, mut woken) = tokio::sync::mpsc::unbounded_channel();
+        for hours in [3, 1, 2, 9] {
+            let (clock, sender) = (Arc::clone(&clock), sender.clone());
+            tokio::spawn(async move {
+                clock.sleep_until(start.after(HOUR * hours)).await;
+                sender.send((hours, clock.now().since(start).as_secs() / 3600)).unwrap();
+            });
+        }
+        tokio::task::yield_now().await;
+        clock.turn_to(start.after(HOUR * 5)).await;
+        for hours in [1, 2, 3] {
+            assert_eq!(woken.try_recv(), Ok((hours, u64::from(hours))));
+        }
+        assert!(woken.try_recv().is_err());
+        assert_eq!(clock.now().since(start).as_secs() / 3600, 5);
+    }
+
+    #[tokio::test]
+    async fn a_frozen_clock_stands_until_it_is_turned_and_runs_on_from_there() {
+        let clock = TurnedClock::default();
+        clock.freeze(true);
+        let start = clock.now();
+        let sleeping = timeout(
+            Duration::from_millis(30),
+            clock.sleep_until(start.after(Duration::from_millis(1))),
+        );
+        assert!(sleeping.await.is_err());
+        assert_eq!(clock.now(), start);
+        clock.turn_to(start.after(HOUR)).await;
+        assert_eq!(clock.now(), start.after(HOUR));
+        clock.freeze(false);
+        let ahead = clock.now().since(SystemClock.now());
+        assert!(HOUR - ahead < Duration::from_secs(60), "{ahead:?}");
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_nobody_turns_is_the_machine_s() {
+        let clock = TurnedClock::default();
+        let deadline = SystemClock.now().after(Duration::from_millis(20));
+        clock.sleep_until(deadline).await;
+        assert!(SystemClock.now() >= deadline);
+        assert!(clock.sleepers().deadlines.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_is_due_again_and_again_does_not_hold_the_turn() {
+        let clock = Arc::new(TurnedClock::default());
+        let start = clock.now();
+        let ticker = Arc::clone(&clock);
+        let task = tokio::spawn(async move {
+            loop {
+                ticker.sleep_until(ticker.now().after(Duration::from_secs(1))).await;
+            }
+        });
+        tokio::task::yield_now().await;
+        clock.turn_to(start.after(HOUR)).await;
+        assert!(clock.now() >= start.after(HOUR));
+        task.abort();
+    }
+}
