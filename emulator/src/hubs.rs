@@ -189,6 +189,10 @@ impl iothub_admin::Hubs for Hubs {
         Ok(())
     }
 
+    fn hub(&self, name: &str) -> Option<Hub> {
+        self.served.get(name).map(|entry| entry.served.hub().clone())
+    }
+
     fn clock(&self, name: &str) -> Option<ClockFacts> {
         self.served.get(name).map(|entry| clock_facts(entry.served.clock()))
     }

@@ -63,6 +63,20 @@ def test_a_message_expires_when_the_clock_is_turned(iothub, iothub_device):
     assert back_end.get_device(iothub_device.id).cloud_to_device_message_count == 0
 
 
+def test_a_device_that_is_cut_off_comes_back(device, iothub):
+    (before,) = iothub.connections()
+    assert (before["deviceId"], before["protocol"]) == ("test-device", "mqtt")
+    iothub.disconnect("test-device")
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        after = iothub.connections()
+        if after and after[0]["since"] != before["since"]:
+            device.send_message("I am back")
+            return
+        time.sleep(0.1)
+    pytest.fail(f"the device did not come back: {after}")
+
+
 def test_hubs_know_nothing_of_each_other(iothub_emulator, iothub, iothub_device):
     with iothub_emulator.create_hub() as other:
         assert other.host_name != iothub.host_name

@@ -10,10 +10,12 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use iothub_core::hub::Hub;
 use iothub_core::time::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::clock::{self, ClockFacts, Turn};
+use crate::connections;
 
 /// What can be asked of whoever serves the hubs.
 pub trait Hubs: Send + Sync + 'static {
@@ -25,6 +27,8 @@ pub trait Hubs: Send + Sync + 'static {
     fn find(&self, name: &str) -> Option<HubFacts>;
     /// Ends a hub and its connections.
     fn delete(&self, name: &str) -> impl Future<Output = Result<(), HubRefusal>> + Send;
+    /// The hub itself.
+    fn hub(&self, name: &str) -> Option<Hub>;
     /// What the clock of a hub shows.
     fn clock(&self, name: &str) -> Option<ClockFacts>;
     /// Turns the clock of a hub. When this returns, what was due until then has happened.
@@ -122,6 +126,15 @@ pub(crate) fn router<H: Hubs>(hubs: Arc<H>) -> Router {
         .route("/hubs/{name}", get(find::<H>).delete(delete::<H>))
         .route("/hubs/{name}/reset", post(reset::<H>))
         .route("/hubs/{name}/clock", get(clock::show::<H>).post(clock::turn::<H>))
+        .route("/hubs/{name}/connections", get(connections::list::<H>))
+        .route(
+            "/hubs/{name}/connections/{device}",
+            axum::routing::delete(connections::cut_device::<H>),
+        )
+        .route(
+            "/hubs/{name}/connections/{device}/{module}",
+            axum::routing::delete(connections::cut_module::<H>),
+        )
         .with_state(hubs)
 }
 

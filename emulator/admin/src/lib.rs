@@ -12,10 +12,13 @@
 //! | `GET /hubs/{name}`, `DELETE /hubs/{name}` | one hub; its end |
 //! | `POST /hubs/{name}/reset` | a hub as empty as in the beginning |
 //! | `GET /hubs/{name}/clock`, `POST /hubs/{name}/clock` | what time it is for a hub; turns that |
+//! | `GET /hubs/{name}/connections` | who is connected |
+//! | `DELETE /hubs/{name}/connections/{device}[/{module}]` | ends a connection |
 //!
 //! All but the first three are for this machine, and for others with the token: `guard.rs`.
 
 mod clock;
+mod connections;
 mod guard;
 mod hubs;
 mod readiness;

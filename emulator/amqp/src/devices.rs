@@ -6,11 +6,12 @@ use iothub_core::error::HubError;
 use iothub_core::ids::IdentityId;
 use iothub_core::session::{
     Assurance, Channel, CloseReason, Connect, Connected, DeviceSession, Downlink, DownlinkReceiver,
+    Protocol,
 };
 use iothub_core::throttle::Operation;
 
 use crate::connection::Conversation;
-use crate::error::{AmqpError, NOT_FOUND, RESOURCE_LIMIT, STOLEN, UNAUTHORIZED};
+use crate::error::{AmqpError, DETACHED, NOT_FOUND, RESOURCE_LIMIT, STOLEN, UNAUTHORIZED};
 use crate::link::{Link, Outgoing, Unsettled};
 use crate::node::{DeviceNode, Node};
 use crate::outgoing;
@@ -76,7 +77,9 @@ impl Conversation {
     ) -> Result<Connected, HubError> {
         let principal = self.grants.device(&self.hub, id).await?;
         self.hub.admit(Operation::Connect).await?;
-        self.hub.device(principal, Connect { persistent: false, model_id }).await
+        self.hub
+            .device(principal, Connect { persistent: false, model_id, protocol: Protocol::Amqp })
+            .await
     }
 
     /// Lets come what a new link is for.
@@ -196,6 +199,9 @@ impl Conversation {
             CloseReason::Deleted => AmqpError::new(NOT_FOUND, format!("device {id} was deleted")),
             CloseReason::Disabled => {
                 AmqpError::new(UNAUTHORIZED, format!("device {id} is disabled"))
+            }
+            CloseReason::Asked => {
+                AmqpError::new(DETACHED, format!("the connection of device {id} was ended"))
             }
             CloseReason::Backlog => {
                 AmqpError::new(RESOURCE_LIMIT, format!("device {id} let more pile up than it may"))

@@ -11,7 +11,7 @@ use iothub_core::event::Message;
 use iothub_core::hub::Hub;
 use iothub_core::ids::IdentityId;
 use iothub_core::limits;
-use iothub_core::session::{self, Connected};
+use iothub_core::session::{self, Connected, Protocol};
 use iothub_core::throttle::Operation;
 use iothub_wire::api_version::ApiVersion;
 use iothub_wire::connect::{InvalidUserName, UserName, is_client_id_of};
@@ -78,7 +78,11 @@ pub(crate) async fn admit(
     let hub = credential.hub(&name.host, directory).map_err(refused)?;
     hub.admit(Operation::Connect).await.map_err(failed)?;
     let principal = credential.check(hub, &id).await.map_err(failed)?;
-    let options = session::Connect { persistent: !connect.clean_session, model_id: name.model_id };
+    let options = session::Connect {
+        persistent: !connect.clean_session,
+        model_id: name.model_id,
+        protocol: Protocol::Mqtt,
+    };
     Ok(Admitted {
         hub: hub.clone(),
         connected: hub.device(principal, options).await.map_err(failed)?,

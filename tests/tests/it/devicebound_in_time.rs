@@ -89,7 +89,7 @@ impl Bench {
 
     /// The device, as it listens over MQTT with a session that stays.
     async fn connect(&self) -> Connected {
-        let connect = Connect { persistent: true, model_id: None };
+        let connect = Connect { persistent: true, ..Connect::default() };
         let connected = self.hub.device(self.principal().await, connect).await.unwrap();
         connected.session.subscribe(Channel::Devicebound, Assurance::AtLeastOnce);
         connected

@@ -169,7 +169,7 @@ fn the_description_is_that_of_what_is_served() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 12);
+    assert_eq!(tried, 15);
     // What is not described is not served.
     for request in ["PUT /hubs", "PATCH /hubs/emulator", "GET /hubs/emulator/reset"] {
         assert_eq!(admin(&hub, request, "").0, 405, "{request}");
@@ -233,4 +233,37 @@ fn a_clock_that_is_turned_lets_happen_what_is_due() {
     assert_eq!(turn(r#"{"set": "2000-01-01T00:00:00Z"}"#).0, 409);
     assert_eq!(turn("{").0, 400);
     assert_eq!(admin(&hub, "GET /hubs/none/clock", "").0, 404);
+}
+
+#[test]
+fn connections_are_seen_and_ended() {
+    let hub = Hub::start();
+    let list = || admin(&hub, "GET /hubs/emulator/connections", "").1;
+    assert_eq!(list(), json!([]));
+    let (one, other) = (hub.device("d1"), hub.device("d2"));
+    let mut connection = hub.connect_twin(&one);
+    let mut second = hub.connect(&other);
+    hub.send_text(&one, "x");
+    let all = list();
+    assert_eq!(all.as_array().unwrap().len(), 2, "{all}");
+    let mut seen = all[0].clone();
+    for time in ["since", "lastActivity"] {
+        let text = seen.as_object_mut().unwrap().remove(time).unwrap();
+        assert!(text.as_str().unwrap().ends_with('Z'), "{text}");
+    }
+    let expected = json!({
+        "deviceId": "d1", "moduleId": null, "protocol": "mqtt", "waitingMessages": 1,
+        "subscriptions": ["desiredProperties", "twinResponses"],
+    });
+    assert_eq!(seen, expected);
+
+    let cut = |path: &str| admin(&hub, &format!("DELETE /hubs/emulator/connections/{path}"), "");
+    assert_eq!(cut("d1").0, 204);
+    connection.expect_closed();
+    second.expect_alive();
+    let (status, answer) = cut("none");
+    assert_eq!((status, &answer["error"]), (404, &json!("NotConnected")));
+    assert_eq!(cut("d2/m1").0, 404);
+    assert_eq!(cut("a%20b").0, 404);
+    hub.connect(&one).expect_alive();
 }

@@ -10,7 +10,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional
 
 if TYPE_CHECKING:
     from .emulator import Emulator
@@ -58,6 +58,16 @@ class Hub:
     def freeze(self, frozen: bool = True) -> None:
         """Stops the hub's clock, or lets it run on."""
         self._emulator.ask("POST", f"/hubs/{self.name}/clock", {"frozen": frozen})
+
+    def connections(self) -> List[Dict[str, Any]]:
+        """Who is connected: ``deviceId``, ``protocol``, ``since``, ``subscriptions`` and so on."""
+        found: List[Dict[str, Any]] = self._emulator.ask("GET", f"/hubs/{self.name}/connections")
+        return found
+
+    def disconnect(self, device_id: str) -> None:
+        """Ends the connection of a device, which may come back at once."""
+        path = urllib.parse.quote(device_id, safe="")
+        self._emulator.ask("DELETE", f"/hubs/{self.name}/connections/{path}")
 
     def delete(self) -> None:
         """Ends the hub and its connections."""

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::downlink::DownlinkReceiver;
 use super::mailbox::Mailbox;
-use super::presence::{Activity, Arrival, ConnectionId};
+use super::presence::{Activity, Arrival, ConnectionId, Protocol};
 use super::subscriptions::{Assurance, Channel};
 use crate::auth::{Credentials, DevicePrincipal, Refusal};
 use crate::error::HubError;
@@ -23,6 +23,8 @@ pub struct Connect {
     pub persistent: bool,
     /// The IoT Plug and Play model that it announces.
     pub model_id: Option<String>,
+    /// What it speaks.
+    pub protocol: Protocol,
 }
 
 /// A device that is connected.
@@ -53,9 +55,13 @@ impl DeviceSession {
         principal: DevicePrincipal,
         connect: Connect,
     ) -> Result<Connected, HubError> {
-        let Arrival { connection, mut receiver, activity, calls, resumed } = hub
-            .presences()
-            .connect(principal.id(), principal.generation(), connect.persistent, hub.now());
+        let Arrival { connection, mut receiver, activity, calls, resumed } =
+            hub.presences().connect(
+                principal.id(),
+                principal.generation(),
+                (connect.persistent, connect.protocol),
+                hub.now(),
+            );
         receiver.open_mailbox(Mailbox::of(&hub, &principal, connection));
         let model_id = connect.model_id;
         let session = Self { hub, principal, connection, model_id, activity, calls };

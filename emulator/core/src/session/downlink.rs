@@ -32,6 +32,8 @@ pub enum CloseReason {
     Deleted,
     /// The identity was disabled.
     Disabled,
+    /// Whoever looks after the hub asked for it.
+    Asked,
     /// More piled up than the connection took.
     Backlog,
     /// The session behind this receiver is gone.

@@ -3,6 +3,7 @@
 
 mod bulk;
 mod configurations;
+mod connections;
 mod device;
 mod devicebound;
 mod digital_twins;
@@ -23,13 +24,14 @@ mod transfer;
 
 pub use bulk::{BulkResult, RenewedKeys};
 pub use configurations::{ConfigurationView, MetricResults, QueryErrors};
+pub use connections::Connection;
 pub use device::{Connect, Connected, DeviceSession};
 pub use downlink::{CloseReason, Downlink, DownlinkReceiver};
 pub(crate) use job_run::run_jobs;
 pub use jobs::{JobFilter, JobPage};
 pub use modules::ModuleView;
-pub use presence::ConnectionState;
 pub(crate) use presence::{ConnectionId, Presences};
+pub use presence::{ConnectionState, Protocol};
 pub use query::{QueryPage, QueryRows};
 pub use request::DeviceRequest;
 pub use service::{DeviceView, RegistryStatistics, ServiceSession, TwinView};

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::DashMap;
 
+use super::connections::Connection;
 use super::downlink::{self, CloseReason, Downlink, DownlinkReceiver, DownlinkSender};
 use super::subscriptions::{Channel, Subscription, Subscriptions};
 use crate::ids::{GenerationId, IdentityId};
@@ -23,6 +24,26 @@ impl ConnectionId {
     /// A connection for tests of what is kept by connection.
     pub(crate) fn of(number: u64) -> Self {
         Self(number)
+    }
+}
+
+/// What a device speaks.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Protocol {
+    /// MQTT.
+    #[default]
+    Mqtt,
+    /// AMQP.
+    Amqp,
+}
+
+impl Protocol {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mqtt => "mqtt",
+            Self::Amqp => "amqp",
+        }
     }
 }
 
@@ -65,6 +86,7 @@ struct Presence {
     /// Kept between connections if the session is persistent.
     subscriptions: Subscriptions,
     persistent: bool,
+    protocol: Protocol,
     /// Whether it was told that the device is connected.
     told: bool,
     changed: Timestamp,
@@ -110,7 +132,7 @@ impl Presences {
         &self,
         id: &IdentityId,
         generation: GenerationId,
-        persistent: bool,
+        (persistent, protocol): (bool, Protocol),
         now: Timestamp,
     ) -> Arrival {
         let connection = ConnectionId(self.last_connection.fetch_add(1, Ordering::Relaxed) + 1);
@@ -129,6 +151,7 @@ impl Presences {
             presence.subscriptions = Subscriptions::default();
         }
         presence.persistent = persistent;
+        presence.protocol = protocol;
         presence.connection = Some((connection, sender));
         let before = std::mem::take(&mut presence.calls);
         before.end(Lost::TakenOver);
@@ -261,6 +284,32 @@ impl Presences {
         self.by_id.iter().filter(|presence| presence.connection.is_some()).count()
     }
 
+    /// Everybody who is connected.
+    pub(super) fn live(&self) -> Vec<(Connection, GenerationId)> {
+        let live = self.by_id.iter().filter(|presence| presence.connection.is_some());
+        let seen = live.map(|presence| {
+            let connection = Connection {
+                id: presence.key().clone(),
+                protocol: presence.protocol,
+                since: presence.changed,
+                last_activity: presence.activity.last(),
+                subscriptions: presence.subscriptions.channels().collect(),
+                waiting: 0,
+            };
+            (connection, presence.generation)
+        });
+        seen.collect()
+    }
+
+    /// Ends the connection of a device; false if it has none.
+    pub(super) fn cut(&self, id: &IdentityId, reason: CloseReason) -> bool {
+        let presence = self.by_id.get(id).filter(|presence| presence.connection.is_some());
+        presence.is_some_and(|presence| {
+            presence.close(reason);
+            true
+        })
+    }
+
     fn close(&self, id: &IdentityId, reason: CloseReason) {
         if let Some(presence) = self.by_id.get(id) {
             presence.close(reason);
@@ -303,6 +352,7 @@ impl Presence {
             calls: Arc::default(),
             subscriptions: Subscriptions::default(),
             persistent: false,
+            protocol: Protocol::default(),
             told: false,
             changed: Timestamp::NEVER,
             activity: Arc::default(),
@@ -350,7 +400,8 @@ mod tests {
         let presences = Presences::new(Arc::new(Notices::unheard()));
         let id = IdentityId::from(DeviceId::parse("d").unwrap());
         let generation = GenerationId::at(Timestamp::NEVER);
-        let connect = || presences.connect(&id, generation, true, Timestamp::NEVER);
+        let connect =
+            || presences.connect(&id, generation, (true, Protocol::Mqtt), Timestamp::NEVER);
         let (first, second) = (connect(), connect());
         presences.forget(&id, first.connection);
         assert_eq!(presences.connected(), 1, "another took its place");

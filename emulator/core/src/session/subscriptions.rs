@@ -58,6 +58,11 @@ impl Subscriptions {
         self.0.get(&channel).copied()
     }
 
+    /// What it listens to.
+    pub fn channels(&self) -> impl Iterator<Item = Channel> {
+        self.0.keys().copied()
+    }
+
     /// Whether it listens to nothing.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
