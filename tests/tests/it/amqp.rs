@@ -4,7 +4,12 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use iothub_tests::{FAR_FUTURE, Hub};
+use iothub_core::auth::sas::sign;
+use iothub_tests::{Device, FAR_FUTURE, Hub, key};
+use iothub_wire::connection_string::encode;
+use serde_json::json;
+
+use crate::harness::admin;
 
 const AMQP: [u8; 8] = *b"AMQP\x00\x01\x00\x00";
 const SASL: [u8; 8] = *b"AMQP\x03\x01\x00\x00";
@@ -285,6 +290,48 @@ fn a_wrong_token_is_an_answer_and_no_end() {
         let answer = client.await_answer(0x14);
         assert!(answer.text.contains(status), "{name}: {}", answer.text);
     }
+}
+
+/// A device with a token that ends at this second, and a link for its messages.
+fn open_device(hub: &Hub, device: &Device, expiry: u64) -> Client {
+    let mut client = Client::open(hub);
+    client.send(&attach(0, false, "$cbs"));
+    client.send(&attach(1, true, "$cbs"));
+    client.send(&flow(1, 100));
+    let token = sign(&encode(&device.resource()), expiry, None, &key(1));
+    client.send(&transfer(0, 0, &put_token(&device.resource(), &token)));
+    let answer = client.await_answer(0x14);
+    assert!(answer.text.contains("status-code"), "{}", answer.text);
+    client.send(&attach(2, true, &format!("/devices/{}/messages/devicebound", device.id)));
+    client.await_answer(0x12);
+    client
+}
+
+#[test]
+fn a_device_whose_connection_is_ended_is_told() {
+    let hub = Hub::start();
+    let device = hub.device("d1");
+    let mut client = open_device(&hub, &device, FAR_FUTURE);
+    let (_, seen) = admin(&hub, "GET /hubs/emulator/connections", "");
+    assert_eq!(seen[0]["protocol"], "amqp", "{seen}");
+    assert_eq!(admin(&hub, "DELETE /hubs/emulator/connections/d1", "").0, 204);
+    let detach = client.await_answer(0x16);
+    assert!(detach.text.contains("amqp:link:detach-forced"), "{}", detach.text);
+    assert_eq!(admin(&hub, "GET /hubs/emulator/connections", "").1, json!([]));
+}
+
+#[test]
+fn a_token_that_ends_takes_its_links_with_it() {
+    let hub = Hub::start();
+    let device = hub.device("d1");
+    let expiry = hub.emulator.hub().now().after(Duration::from_secs(3600)).unix_seconds();
+    let mut client = open_device(&hub, &device, expiry);
+    let turn = |body: &str| assert_eq!(admin(&hub, "POST /hubs/emulator/clock", body).0, 200);
+    turn(r#"{"advance": 3500}"#);
+    assert_eq!(admin(&hub, "GET /hubs/emulator/connections", "").1[0]["deviceId"], "d1");
+    turn(r#"{"advance": 1000}"#);
+    let ended = client.await_answer(0x16);
+    assert!(ended.text.contains("amqp:unauthorized-access"), "{}", ended.text);
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn ask(admin: SocketAddr, request: &str, headers: &str, body: &str) -> (u16, Val
     (status, serde_json::from_str(body).unwrap_or_else(|_| Value::from(body)))
 }
 
-fn admin(hub: &Hub, request: &str, body: &str) -> (u16, Value) {
+pub(crate) fn admin(hub: &Hub, request: &str, body: &str) -> (u16, Value) {
     ask(hub.emulator.admin_addr(), request, "Host: localhost\r\n", body)
 }
 
