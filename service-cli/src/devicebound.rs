@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use iothub_amqp_client::Error as AmqpError;
 use iothub_amqp_client::amqp::types::messaging::{
     ApplicationProperties, Body, Data, Message as AmqpMessage, Properties,
 };
 use iothub_amqp_client::amqp::types::primitives::{Binary, Timestamp as AmqpTimestamp, Value};
 use iothub_amqp_client::amqp::{Receiver, Sender};
+use iothub_amqp_client::{Error as AmqpError, bytes};
 use iothub_core::ids::DeviceId;
 use iothub_core::time::Timestamp;
 use serde_json::Value as Json;
@@ -125,14 +125,6 @@ fn parse(body: &Body<Value>) -> Result<Vec<Json>, String> {
         Ok(Json::Array(records)) => Ok(records),
         Ok(other) => Err(format!("feedback {other}, expected an array")),
         Err(why) => Err(format!("feedback that is not JSON: {why}")),
-    }
-}
-
-/// The bytes of a body; a message of IoT Hub has no other form of it.
-pub(crate) fn bytes(body: &Body<Value>) -> Vec<u8> {
-    match body {
-        Body::Data(parts) => parts.iter().flat_map(|part| part.0.iter().copied()).collect(),
-        _ => Vec::new(),
     }
 }
 

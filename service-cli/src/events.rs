@@ -10,14 +10,13 @@ use iothub_amqp_client::amqp::link::{CreditMode, RecvError};
 use iothub_amqp_client::amqp::types::messaging::annotations::OwnedKey;
 use iothub_amqp_client::amqp::types::messaging::{Body, Message, MessageId, Source};
 use iothub_amqp_client::amqp::types::primitives::{SimpleValue, Symbol, Value};
-use iothub_amqp_client::{Condition, Described, Descriptor, Error as AmqpError, Requester};
+use iothub_amqp_client::{Condition, Described, Descriptor, Error as AmqpError, Requester, bytes};
 use iothub_core::time::Timestamp;
 use serde_json::{Map, Value as Json};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::amqp::{Amqp, Claimed, Place, failed};
-use crate::devicebound::bytes;
 use crate::error::Error;
 
 /// How many events of a partition may be on their way.

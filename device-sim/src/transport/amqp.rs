@@ -15,7 +15,7 @@ use iothub_amqp_client::amqp::types::messaging::{
 };
 use iothub_amqp_client::amqp::types::primitives::{Binary, SimpleValue, Symbol, Uuid, Value};
 use iothub_amqp_client::amqp::{Receiver, Sender};
-use iothub_amqp_client::{Claims, Connection, Endpoint, Error as AmqpError, Token, Via};
+use iothub_amqp_client::{Claims, Connection, Endpoint, Error as AmqpError, Token, Via, bytes};
 use iothub_wire::connection_string::encode;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
@@ -368,14 +368,6 @@ fn id(id: &MessageId) -> String {
             format!("{UUID}{:032x}", u128::from_be_bytes(uuid.clone().into_inner()))
         }
         MessageId::Binary(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-    }
-}
-
-/// The bytes of a body; a hub has no other form of it.
-fn bytes(body: &Body<Value>) -> Vec<u8> {
-    match body {
-        Body::Data(parts) => parts.iter().flat_map(|part| part.0.iter().copied()).collect(),
-        _ => Vec::new(),
     }
 }
 

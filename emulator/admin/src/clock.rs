@@ -11,7 +11,7 @@ use iothub_core::time::Timestamp;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-use crate::hubs::{HubRefusal, Hubs, refusal};
+use crate::hubs::{HubRefusal, Hubs, object, refusal};
 
 /// What a hub's clock shows.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -66,11 +66,7 @@ fn document(facts: ClockFacts) -> Value {
 
 /// Reads how to turn a clock; every mistake in it is told.
 fn parse(body: &[u8]) -> Result<Turn, Vec<String>> {
-    let fields = match serde_json::from_slice(body) {
-        Ok(Value::Object(fields)) => fields,
-        Ok(other) => return Err(vec![format!("the body is {other}, expected an object")]),
-        Err(why) => return Err(vec![format!("the body is not JSON: {why}")]),
-    };
+    let fields = object(body)?;
     let mut turn = Turn::default();
     let mut mistakes = Vec::new();
     for (field, value) in &fields {

@@ -204,16 +204,21 @@ fn document(facts: &HubFacts) -> Value {
     })
 }
 
+/// Reads a body that has fields.
+pub(crate) fn object(body: &[u8]) -> Result<Map<String, Value>, Vec<String>> {
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(fields)) => Ok(fields),
+        Ok(other) => Err(vec![format!("the body is {other}, expected an object")]),
+        Err(why) => Err(vec![format!("the body is not JSON: {why}")]),
+    }
+}
+
 /// Reads the description of a hub; every mistake in it is told.
 fn parse(body: &[u8]) -> Result<WantedHub, Vec<String>> {
     if body.is_empty() {
         return Ok(WantedHub::default());
     }
-    let fields = match serde_json::from_slice(body) {
-        Ok(Value::Object(fields)) => fields,
-        Ok(other) => return Err(vec![format!("the body is {other}, expected an object")]),
-        Err(why) => return Err(vec![format!("the body is not JSON: {why}")]),
-    };
+    let fields = object(body)?;
     let mut wanted = WantedHub::default();
     let mut mistakes = Vec::new();
     for (field, value) in &fields {

@@ -4,6 +4,7 @@
 //!   connection   the socket, TLS, WebSockets, SASL; one session
 //!   claims       a token for an address: `$cbs`
 //!   request      a question and its answer: `$cbs`, `$management`
+//!   message      the bytes of a message
 //!   error        why something did not work, with AMQP's condition
 //! ```
 //!
@@ -13,12 +14,14 @@
 mod claims;
 mod connection;
 mod error;
+mod message;
 mod request;
 
 pub use claims::{Claims, Token};
 pub use connection::{Connection, Endpoint, Via};
 pub use error::{Condition, Error};
 pub use fe2o3_amqp as amqp;
+pub use message::bytes;
 pub use request::{Answer, Requester};
 pub use serde_amqp::described::Described;
 pub use serde_amqp::descriptor::Descriptor;

@@ -1,6 +1,8 @@
 //! Telemetry from 50 devices over MQTT with QoS 1, to one AMQP reader per partition: how many events
 //! in a second from end to end, how long one takes, and the memory after a million of them.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,6 +23,9 @@ const EVENTS: usize = 1_000_000;
 const BODY: usize = 256;
 /// How many messages of a device the hub may have yet to acknowledge, as with the SDKs for C.
 const WINDOW: usize = 32;
+/// How far the devices may be ahead of the reader, in events of each: what is older than the last
+/// 100 MB is not kept for it.
+const AHEAD: usize = 1000;
 /// Events of each device when it is latency that is measured, and the pause between two.
 const CALM_EVENTS: usize = 60;
 const CALM_PAUSE: Duration = Duration::from_millis(50);
@@ -29,7 +34,8 @@ pub(crate) fn measure(table: &mut Table) {
     let server = Server::start();
     let devices: Vec<_> = (0..DEVICES).map(|number| server.device(&format!("e{number}"))).collect();
     let epoch = Instant::now();
-    let arrivals = read(&server, epoch);
+    let seen = Arc::new(AtomicUsize::new(0));
+    let arrivals = read(&server, epoch, Arc::clone(&seen));
     let connect = |device: &Device| server.connect(device);
 
     let mut connections: Vec<_> = devices.iter().map(connect).collect();
@@ -37,10 +43,12 @@ pub(crate) fn measure(table: &mut Table) {
     let samples = Samples::take(DEVICES * CALM_EVENTS, || arrivals.recv().unwrap());
     table.row("event, device to AMQP reader", samples.tail(), "", "");
 
+    seen.store(0, Ordering::Relaxed);
     let started = Instant::now();
     thread::scope(|scope| {
         for (device, connection) in devices.iter().zip(&mut connections) {
-            scope.spawn(move || flood(device, connection, epoch));
+            let seen = &seen;
+            scope.spawn(move || flood(device, connection, epoch, seen));
         }
     });
     let taken = started.elapsed();
@@ -61,7 +69,7 @@ fn per_second(span: Duration) -> String {
 }
 
 /// Reads all events in threads of its own; gives how long each took.
-fn read(server: &Server, epoch: Instant) -> Receiver<Duration> {
+fn read(server: &Server, epoch: Instant, seen: Arc<AtomicUsize>) -> Receiver<Duration> {
     let (sender, arrivals) = channel();
     let (ready, wait) = channel();
     let local = server.emulator.local.clone();
@@ -80,6 +88,7 @@ fn read(server: &Server, epoch: Instant) -> Receiver<Duration> {
             // It ends with the emulator.
             while let Ok(event) = monitor.next().await {
                 let text = std::str::from_utf8(&event.body).unwrap().trim_end();
+                seen.fetch_add(1, Ordering::Relaxed);
                 let sent = Duration::from_micros(text.parse().unwrap());
                 if sender.send(epoch.elapsed().saturating_sub(sent)).is_err() {
                     return;
@@ -101,9 +110,12 @@ fn calm(devices: &[Device], connections: &mut [Connection], epoch: Instant) {
     }
 }
 
-fn flood(device: &Device, connection: &mut Connection, epoch: Instant) {
+fn flood(device: &Device, connection: &mut Connection, epoch: Instant, seen: &AtomicUsize) {
     let mut waiting = 0;
     for number in 0..EVENTS / DEVICES {
+        while number > seen.load(Ordering::Relaxed) / DEVICES + AHEAD {
+            thread::sleep(Duration::from_millis(1));
+        }
         connection.send(&event(device, (number % 60_000) as u16 + 1, epoch));
         waiting += 1;
         if waiting == WINDOW {
