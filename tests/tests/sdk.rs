@@ -83,6 +83,11 @@ fn python_x509() {
 }
 
 #[test]
+fn node_client() {
+    run(Node, "node_client.js");
+}
+
+#[test]
 fn node_tutorial() {
     run(Node, "tutorial.js");
 }

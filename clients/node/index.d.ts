@@ -1,0 +1,45 @@
+export class EmulatorError extends Error {}
+
+export interface Device {
+  id: string;
+  connectionString: string;
+}
+
+export interface Connection {
+  deviceId: string;
+  moduleId: string | null;
+  protocol: 'mqtt' | 'amqp';
+  since: string;
+  lastActivity: string;
+  subscriptions: string[];
+  waitingMessages: number;
+}
+
+export class Emulator {
+  constructor(url: string, options?: { token?: string });
+  static start(options?: { binary?: string }): Promise<Emulator>;
+  readonly url: URL;
+  stop(): Promise<void>;
+  createHub(options?: { name?: string; keys?: 'random' | 'well-known' }): Promise<Hub>;
+  hubs(): Promise<Hub[]>;
+  caPem(): Promise<string>;
+  trust(): Promise<() => void>;
+  ask(method: string, resource: string, body?: unknown): Promise<any>;
+}
+
+export class Hub {
+  private constructor();
+  readonly name: string;
+  readonly hostName: string;
+  readonly ports: { mqtts: number; amqps: number; https: number; mqtt?: number; amqp?: number };
+  readonly connectionStrings: Record<string, string>;
+  readonly connectionString: string;
+  readonly eventHubConnectionString: string;
+  createDevice(id: string): Promise<Device>;
+  reset(): Promise<void>;
+  delete(): Promise<void>;
+  advance(seconds: number): Promise<void>;
+  freeze(frozen?: boolean): Promise<void>;
+  connections(): Promise<Connection[]>;
+  disconnect(deviceId: string): Promise<void>;
+}

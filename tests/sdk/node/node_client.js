@@ -1,0 +1,100 @@
+// The package in clients/node with the real SDKs: hubs of their own, side by side.
+'use strict';
+
+// What this script was given must not help: neither an emulator nor whom to trust.
+if (process.env.NODE_EXTRA_CA_CERTS) {
+  const { NODE_EXTRA_CA_CERTS: _, ...env } = process.env;
+  const { spawnSync } = require('node:child_process');
+  process.exit(spawnSync(process.execPath, process.argv.slice(1), { env, stdio: 'inherit' }).status);
+}
+
+const path = require('node:path');
+const { Message, Client } = require('azure-iot-device');
+const { Mqtt } = require('azure-iot-device-mqtt');
+const { Registry } = require('azure-iothub');
+const { EventHubConsumerClient, earliestEventPosition } = require('@azure/event-hubs');
+
+const { assert, main, test } = require('./harness');
+const { Emulator, EmulatorError } = require(path.join(__dirname, '../../../clients/node'));
+
+const started = (async () => {
+  const emulator = await Emulator.start({ binary: process.env.IOTHUB_EMULATOR });
+  await emulator.trust();
+  return emulator;
+})();
+
+test('hubs_side_by_side_each_have_their_device', async () => {
+  const emulator = await started;
+  await Promise.all(
+    Array.from({ length: 8 }, async (_, number) => {
+      const hub = await emulator.createHub();
+      const device = await hub.createDevice('dev1');
+      const client = Client.fromConnectionString(device.connectionString, Mqtt);
+      await client.open();
+      const twin = await client.getTwin();
+      await new Promise((resolve, reject) => {
+        twin.properties.reported.update({ number }, (error) => (error ? reject(error) : resolve()));
+      });
+      const registry = Registry.fromConnectionString(hub.connectionString);
+      const { responseBody } = await registry.getTwin('dev1');
+      assert.equal(responseBody.properties.reported.number, number);
+      await client.close();
+      await hub.delete();
+    }),
+  );
+});
+
+test('events_are_read', async () => {
+  const hub = await (await started).createHub();
+  const device = await hub.createDevice('dev1');
+  const client = Client.fromConnectionString(device.connectionString, Mqtt);
+  await client.sendEvent(new Message('hello'));
+  const reader = new EventHubConsumerClient('$Default', hub.eventHubConnectionString);
+  const body = await new Promise((resolve, reject) => {
+    reader.subscribe(
+      {
+        processEvents: async (events) => events.length > 0 && resolve(events[0].body),
+        processError: async (error) => reject(error),
+      },
+      { startPosition: earliestEventPosition, skipParsingBodyAsJson: true },
+    );
+  });
+  assert.equal(body.toString(), 'hello');
+  await reader.close();
+  await client.close();
+  await hub.delete();
+});
+
+test('connections_are_seen_and_ended_and_the_clock_is_turned', async () => {
+  const hub = await (await started).createHub();
+  const device = await hub.createDevice('dev1');
+  const client = Client.fromConnectionString(device.connectionString, Mqtt);
+  await client.open();
+  const [connection] = await hub.connections();
+  assert.equal(connection.deviceId, 'dev1');
+  await client.close();
+  await hub.freeze();
+  await hub.advance(60);
+  await assert.rejects(hub.disconnect('dev1'), EmulatorError);
+  await hub.reset();
+  const registry = Registry.fromConnectionString(hub.connectionString);
+  await assert.rejects(registry.get('dev1'));
+  await hub.delete();
+  assert.equal((await (await started).hubs()).some((other) => other.name === hub.name), false);
+});
+
+test('what_cannot_be_done_is_said', async () => {
+  const emulator = await started;
+  const hub = await emulator.createHub({ name: 'twice' });
+  await assert.rejects(emulator.createHub({ name: 'twice' }), /there is a hub "twice" already/);
+  await hub.delete();
+  await assert.rejects(Emulator.start({ binary: '/no/such/program' }), /does not start/);
+});
+
+test('the_emulator_ends', async () => {
+  const emulator = await started;
+  await emulator.stop();
+  await assert.rejects(emulator.hubs(), /no emulator answers/);
+});
+
+main();
