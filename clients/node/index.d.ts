@@ -15,6 +15,16 @@ export interface Connection {
   waitingMessages: number;
 }
 
+export interface Fault {
+  operation?: string | null;
+  device?: string | null;
+  error?: 'throttled' | 'quotaExceeded' | 'unauthorized' | 'unavailable' | 'disconnect' | null;
+  delay?: number;
+  count?: number | null;
+  percent?: number;
+  seed?: number;
+}
+
 export class Emulator {
   constructor(url: string, options?: { token?: string });
   static start(options?: { binary?: string }): Promise<Emulator>;
@@ -40,6 +50,8 @@ export class Hub {
   delete(): Promise<void>;
   advance(seconds: number): Promise<void>;
   freeze(frozen?: boolean): Promise<void>;
+  injectFault(fault: Fault): Promise<() => Promise<void>>;
+  faults(): Promise<Array<Fault & { id: number; hits: number }>>;
   connections(): Promise<Connection[]>;
   disconnect(deviceId: string): Promise<void>;
 }

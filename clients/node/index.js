@@ -173,6 +173,20 @@ class Hub {
     await this.#emulator.ask('DELETE', `/hubs/${this.name}/connections/${device}`);
   }
 
+  /**
+   * Lets operations fail or take long: `operation`, `device`, `error`, `delay`, `count`, `percent`,
+   * `seed`. Gives a function that ends it.
+   */
+  async injectFault(fault) {
+    const { id } = await this.#emulator.ask('POST', `/hubs/${this.name}/faults`, fault);
+    return () => this.#emulator.ask('DELETE', `/hubs/${this.name}/faults/${id}`);
+  }
+
+  /** The faults, and how many operations each has struck: `hits`. */
+  async faults() {
+    return this.#emulator.ask('GET', `/hubs/${this.name}/faults`);
+  }
+
   /** Puts a device with a key into the registry. */
   async createDevice(id) {
     const resource = `/devices/${encodeURIComponent(id)}?api-version=${API_VERSION}`;

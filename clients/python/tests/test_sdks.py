@@ -77,6 +77,15 @@ def test_a_device_that_is_cut_off_comes_back(device, iothub):
     pytest.fail(f"the device did not come back: {after}")
 
 
+def test_a_device_is_throttled_as_long_as_a_fault_says_so(device, iothub):
+    with iothub.fault(operation="readTwin", device="test-*", error="throttled"):
+        with pytest.raises(Exception, match="429"):
+            device.get_twin()
+        assert [fault["hits"] for fault in iothub.faults()] == [1]
+    assert device.get_twin()["desired"] == {"$version": 1}
+    assert iothub.faults() == []
+
+
 def test_hubs_know_nothing_of_each_other(iothub_emulator, iothub, iothub_device):
     with iothub_emulator.create_hub() as other:
         assert other.host_name != iothub.host_name

@@ -14,11 +14,14 @@
 //! | `GET /hubs/{name}/clock`, `POST /hubs/{name}/clock` | what time it is for a hub; turns that |
 //! | `GET /hubs/{name}/connections` | who is connected |
 //! | `DELETE /hubs/{name}/connections/{device}[/{module}]` | ends a connection |
+//! | `GET`, `POST`, `DELETE /hubs/{name}/faults` | the faults of a hub; another; none any more |
+//! | `DELETE /hubs/{name}/faults/{id}` | removes a fault |
 //!
 //! All but the first three are for this machine, and for others with the token: `guard.rs`.
 
 mod clock;
 mod connections;
+mod faults;
 mod guard;
 mod hubs;
 mod readiness;

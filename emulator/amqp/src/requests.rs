@@ -245,7 +245,7 @@ impl Conversation {
     async fn send_event(&mut self, id: &IdentityId, event: Message) -> Result<(), AmqpError> {
         let Some(device) = self.devices.get(id) else { return Ok(()) };
         let sent = async {
-            self.hub.admit(Operation::SendEvent(event.size())).await?;
+            self.hub.admit_of(Operation::SendEvent(event.size()), Some(id)).await?;
             device.session.send_event(event).await
         };
         sent.await.map_err(|why| self.error(&why))
@@ -295,7 +295,7 @@ impl Conversation {
         let (operation, resource) = (text("operation"), text("resource"));
         match (operation.as_str(), resource.as_str()) {
             ("GET", _) => {
-                self.hub.admit(Operation::ReadTwin).await?;
+                self.hub.admit_of(Operation::ReadTwin, Some(id)).await?;
                 let twin = device.session.twin().await?;
                 Ok((200, None, json::twin::device_document(&twin, Layout::Compact)))
             }
@@ -305,7 +305,7 @@ impl Conversation {
                         HubError::InvalidProtocolVersion(version.unwrap_or_default().to_owned())
                     })?;
                 let patch = json::parse_object(&message.body())?;
-                self.hub.admit(Operation::UpdateTwin).await?;
+                self.hub.admit_of(Operation::UpdateTwin, Some(id)).await?;
                 let expected = message.annotation("version").and_then(Value::as_i64);
                 let expected = expected.and_then(|version| u64::try_from(version).ok());
                 let dialect = version.twin_dialect();

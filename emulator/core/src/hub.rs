@@ -14,6 +14,7 @@ use crate::configuration::apply::Applying;
 use crate::configuration::{Configuration, ConfigurationId};
 use crate::devicebound::Queues;
 use crate::error::HubError;
+use crate::fault::{ActiveFault, Failure, Fault, Faults, Strike};
 use crate::ids::{DeviceId, GenerationId, IdentityId};
 use crate::job::{Job, JobId};
 use crate::limits;
@@ -73,6 +74,7 @@ struct Inner {
     ports: Ports,
     live: Arc<Live>,
     transfers: Transfers,
+    faults: Faults,
     /// Signs what clients hold between the pages of a query. Of this life of this hub only, so that
     /// what another one signed is told from its own; the well-known keys would not do that.
     continuation_key: SymmetricKey,
@@ -132,6 +134,7 @@ impl Hub {
             ports,
             live,
             transfers: Transfers::default(),
+            faults: Faults::default(),
             continuation_key,
             configurations_changed: Notify::new(),
             jobs_changed: Notify::new(),
@@ -175,6 +178,22 @@ impl Hub {
     ///
     /// It would have to wait too long, or the messages of the day are used up.
     pub async fn admit(&self, operation: Operation) -> Result<(), HubError> {
+        self.admit_of(operation, None).await
+    }
+
+    /// The same for an operation of a device or module.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::admit`].
+    pub async fn admit_of(
+        &self,
+        operation: Operation,
+        id: Option<&IdentityId>,
+    ) -> Result<(), HubError> {
+        if let Some(strike) = self.0.faults.strike(operation, id) {
+            self.suffer(strike, operation, id).await?;
+        }
         let Some(throttles) = &self.0.throttles else { return Ok(()) };
         let now = self.now();
         let until = throttles.admit(operation, now)?;
@@ -182,6 +201,37 @@ impl Hub {
             self.clock().sleep_until(until).await;
         }
         Ok(())
+    }
+
+    async fn suffer(
+        &self,
+        strike: Strike,
+        operation: Operation,
+        id: Option<&IdentityId>,
+    ) -> Result<(), HubError> {
+        if !strike.delay.is_zero() {
+            self.clock().sleep_until(self.now().after(strike.delay)).await;
+        }
+        let Some(failure) = strike.failure else { return Ok(()) };
+        if let (Failure::Disconnect, Some(id)) = (failure, id) {
+            self.disconnect(id);
+        }
+        Err(failure.error(operation, self.now()))
+    }
+
+    /// Adds a fault; none if there are as many as there may be.
+    pub fn add_fault(&self, fault: Fault) -> Option<ActiveFault> {
+        self.0.faults.add(fault)
+    }
+
+    /// Removes a fault; false if there is none of that number.
+    pub fn remove_fault(&self, id: u64) -> bool {
+        self.0.faults.remove(id)
+    }
+
+    /// The faults that were added.
+    pub fn faults(&self) -> Vec<ActiveFault> {
+        self.0.faults.list()
     }
 
     /// Checks the token with which a device or module wants to connect.

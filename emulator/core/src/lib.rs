@@ -32,6 +32,7 @@ pub mod digital_twin;
 pub mod directory;
 pub mod error;
 pub mod event;
+pub mod fault;
 pub mod hub;
 pub mod ids;
 pub mod job;

@@ -217,6 +217,8 @@ pub const AMQP_READ_BATCH: usize = 64;
 pub const ADMIN_CONNECTIONS: usize = 64;
 /// Bytes in a request to the harness. Ours.
 pub const ADMIN_BODY_BYTES: usize = 1024 * 1024;
+/// Faults in a hub at once. Ours.
+pub const FAULTS: usize = 1000;
 /// Hubs at once: each takes three ports and the tasks that accept there. Ours.
 pub const HUBS: usize = 1000;
 /// Connections that wait to be accepted at one port. Ours: what Linux allows by default. With the

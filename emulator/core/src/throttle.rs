@@ -143,7 +143,7 @@ impl Tier {
 
 impl Operation {
     /// The name that a refusal tells.
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Registry => "IdentityRegistry",
             Self::Connect => "DeviceConnect",

@@ -76,7 +76,7 @@ pub(crate) async fn admit(
     };
     let credential = Credential::of(&connect.password, shown).map_err(refused)?;
     let hub = credential.hub(&name.host, directory).map_err(refused)?;
-    hub.admit(Operation::Connect).await.map_err(failed)?;
+    hub.admit_of(Operation::Connect, Some(&id)).await.map_err(failed)?;
     let principal = credential.check(hub, &id).await.map_err(failed)?;
     let options = session::Connect {
         persistent: !connect.clean_session,

@@ -109,7 +109,7 @@ impl Uplink {
 
     /// A device over its rate waits for its acknowledgement; far over it, it is disconnected.
     async fn send_event(&self, message: Message) -> Result<(), HubError> {
-        self.hub.admit(Operation::SendEvent(message.size())).await?;
+        self.hub.admit_of(Operation::SendEvent(message.size()), Some(self.session.id())).await?;
         self.session.send_event(message).await
     }
 
@@ -123,7 +123,7 @@ impl Uplink {
     }
 
     async fn try_get_twin(&self) -> Result<Twin, HubError> {
-        self.hub.admit(Operation::ReadTwin).await?;
+        self.hub.admit_of(Operation::ReadTwin, Some(self.session.id())).await?;
         self.session.twin().await
     }
 
@@ -154,7 +154,7 @@ impl Uplink {
             .as_ref()
             .ok_or_else(|| HubError::InvalidProtocolVersion(String::new()))?;
         let patch = json::parse_object(body)?;
-        self.hub.admit(Operation::UpdateTwin).await?;
+        self.hub.admit_of(Operation::UpdateTwin, Some(self.session.id())).await?;
         self.session.patch_reported(&patch, expected, version.twin_dialect()).await
     }
 

@@ -10,15 +10,32 @@
 //! # }
 //! ```
 //!
+//! Operations fail as long as a guard lives:
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # use iothub_testkit::{Failure, Fault};
+//! # let emulator = iothub_testkit::Emulator::start().await?;
+//! let throttled = Fault::new(Failure::Throttled).of("updateTwin").times(1);
+//! let guard = emulator.inject(throttled).ok_or("too many faults")?;
+//! assert_eq!(guard.hits(), 0);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! More hubs, one for each test, say, in the same emulator:
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # use iothub_testkit::Turn;
+//! # use std::time::Duration;
 //! # let emulator = iothub_testkit::Emulator::start().await?;
 //! let hub = emulator.create_hub()?;
 //! let (_, owner) = &hub.connection_strings[0];
 //! println!("connect to {owner}");
+//! emulator.turn_clock(&hub.name, Turn { advance: Duration::from_secs(3600), ..Turn::default() }).await?;
 //! emulator.reset_hub(&hub.name).await?;
 //! emulator.delete_hub(&hub.name).await?;
 //! # Ok(())
@@ -32,6 +49,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use iothub_core::auth::Refusal;
 use iothub_core::auth::sas::{self, SasToken};
+pub use iothub_core::fault::{Failure, Fault};
 use iothub_core::hub::Hub;
 use iothub_core::session::ServiceSession;
 use iothub_emulator::StartError;
@@ -191,8 +209,38 @@ impl Emulator {
         self.0.hubs().turn_clock(hub, turn).await
     }
 
+    /// Lets operations of the first hub fail or take long until the guard is dropped; none if there
+    /// are as many faults as there may be.
+    pub fn inject(&self, fault: Fault) -> Option<FaultGuard> {
+        let hub = self.hub();
+        let added = hub.add_fault(fault)?;
+        Some(FaultGuard { hub, id: added.id })
+    }
+
     /// Stops accepting, closes the sessions, and returns when the last one has ended.
     pub async fn stop(self) {
         self.0.stop().await;
+    }
+}
+
+/// A fault in a hub, which ends when this is dropped.
+#[derive(Debug)]
+#[must_use = "the fault ends when its guard is dropped"]
+pub struct FaultGuard {
+    hub: Hub,
+    id: u64,
+}
+
+impl FaultGuard {
+    /// How many operations it has struck.
+    pub fn hits(&self) -> u64 {
+        let all = self.hub.faults();
+        all.iter().find(|one| one.id == self.id).map(|one| one.hits).unwrap_or_default()
+    }
+}
+
+impl Drop for FaultGuard {
+    fn drop(&mut self) {
+        self.hub.remove_fault(self.id);
     }
 }

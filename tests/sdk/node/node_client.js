@@ -73,6 +73,9 @@ test('connections_are_seen_and_ended_and_the_clock_is_turned', async () => {
   const [connection] = await hub.connections();
   assert.equal(connection.deviceId, 'dev1');
   await client.close();
+  const end = await hub.injectFault({ operation: 'query', error: 'unavailable' });
+  assert.deepEqual((await hub.faults()).map(({ hits }) => hits), [0]);
+  await end();
   await hub.freeze();
   await hub.advance(60);
   await assert.rejects(hub.disconnect('dev1'), EmulatorError);

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use iothub_core::auth::sas::sign;
-use iothub_tests::mqtt::{ACCEPTED, Connection, publish_with};
+use iothub_tests::mqtt::{ACCEPTED, Connection, NOT_AUTHORIZED, publish, publish_with};
 use iothub_tests::rest::Rest;
 use iothub_tests::{Device, Hub, key, trusting};
 use iothub_wire::connection_string::{ServiceConnectionString, encode};
@@ -169,7 +169,7 @@ fn the_description_is_that_of_what_is_served() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 15);
+    assert_eq!(tried, 19);
     // What is not described is not served.
     for request in ["PUT /hubs", "PATCH /hubs/emulator", "GET /hubs/emulator/reset"] {
         assert_eq!(admin(&hub, request, "").0, 405, "{request}");
@@ -266,4 +266,57 @@ fn connections_are_seen_and_ended() {
     assert_eq!(cut("d2/m1").0, 404);
     assert_eq!(cut("a%20b").0, 404);
     hub.connect(&one).expect_alive();
+}
+
+#[test]
+fn faults_strike_in_the_form_of_each_protocol() {
+    let hub = Hub::start();
+    let (device, other) = (hub.device("d1"), hub.device("e1"));
+    let mut connection = hub.connect_twin(&device);
+    let add = |body: &str| {
+        let (status, added) = admin(&hub, "POST /hubs/emulator/faults", body);
+        assert_eq!((status, &added["hits"]), (201, &json!(0)), "{added}");
+        added["id"].clone()
+    };
+    // Over HTTPS, once.
+    add(r#"{"operation": "query", "error": "throttled", "count": 1}"#);
+    let query = || {
+        hub.rest.send("POST", "/devices/query", &[], Some(r#"{"query": "SELECT * FROM devices"}"#))
+    };
+    assert!(
+        query().expect(429).json()["Message"].as_str().unwrap().contains("ThrottlingException")
+    );
+    query().expect(200);
+
+    // A twin operation over MQTT.
+    let fault = add(r#"{"operation": "readTwin", "device": "d*", "error": "throttled"}"#);
+    connection.send(&publish("$iothub/twin/GET/?$rid=1", b""));
+    let topic = connection.read().publish().topic;
+    assert!(topic.starts_with("$iothub/twin/res/429/?$rid=1"), "{topic}");
+    let removed = admin(&hub, &format!("DELETE /hubs/emulator/faults/{fault}"), "");
+    assert_eq!(removed.0, 204);
+    connection.send(&publish("$iothub/twin/GET/?$rid=2", b""));
+    assert!(connection.read().publish().topic.starts_with("$iothub/twin/res/200/?$rid=2"));
+
+    // A message that is never acknowledged, since the connection ends.
+    add(r#"{"operation": "sendEvent", "device": "d1", "error": "disconnect"}"#);
+    let mut spared = hub.connect(&other);
+    for (one, id) in [(&mut connection, "d1"), (&mut spared, "e1")] {
+        one.send(&publish_with(0x32, 1, &format!("devices/{id}/messages/events/"), b"x"));
+    }
+    connection.expect_closed();
+    spared.expect(&[0x40, 2, 0, 1]);
+
+    // A connection that is refused.
+    add(r#"{"operation": "connect", "device": "d1", "error": "unauthorized"}"#);
+    hub.connect_as(&device.connect(), NOT_AUTHORIZED);
+    let hits: Vec<_> = faults(&hub).iter().map(|fault| fault["hits"].clone()).collect();
+    assert_eq!(hits, [1, 1, 1]);
+    assert_eq!(admin(&hub, "DELETE /hubs/emulator/faults", "").0, 204);
+    assert!(faults(&hub).is_empty());
+    hub.connect(&device).expect_alive();
+}
+
+fn faults(hub: &Hub) -> Vec<Value> {
+    admin(hub, "GET /hubs/emulator/faults", "").1.as_array().unwrap().clone()
 }

@@ -1,6 +1,7 @@
 """A hub that the emulator serves, and its devices."""
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
@@ -10,7 +11,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional
 
 if TYPE_CHECKING:
     from .emulator import Emulator
@@ -68,6 +69,21 @@ class Hub:
         """Ends the connection of a device, which may come back at once."""
         path = urllib.parse.quote(device_id, safe="")
         self._emulator.ask("DELETE", f"/hubs/{self.name}/connections/{path}")
+
+    @contextlib.contextmanager
+    def fault(self, **fault: Any) -> Iterator[int]:
+        """Lets operations fail or take long in this block: ``operation``, ``device``, ``error``,
+        ``delay``, ``count``, ``percent``, ``seed``. Gives the number of the fault."""
+        added = self._emulator.ask("POST", f"/hubs/{self.name}/faults", fault)
+        try:
+            yield added["id"]
+        finally:
+            self._emulator.ask("DELETE", f"/hubs/{self.name}/faults/{added['id']}")
+
+    def faults(self) -> List[Dict[str, Any]]:
+        """The faults, and how many operations each has struck: ``hits``."""
+        found: List[Dict[str, Any]] = self._emulator.ask("GET", f"/hubs/{self.name}/faults")
+        return found
 
     def delete(self) -> None:
         """Ends the hub and its connections."""

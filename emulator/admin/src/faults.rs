@@ -1,0 +1,208 @@
+//! `/hubs/{name}/faults`: operations of a hub that take long, or fail as the service's do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use iothub_core::fault::{ActiveFault, Failure, Fault, OPERATIONS};
+use iothub_core::limits;
+use serde_json::{Value, json};
+
+use crate::hubs::{HubRefusal, Hubs, object, refusal};
+
+const FAILURES: [(&str, Failure); 5] = [
+    ("throttled", Failure::Throttled),
+    ("quotaExceeded", Failure::QuotaExceeded),
+    ("unauthorized", Failure::Unauthorized),
+    ("unavailable", Failure::Unavailable),
+    ("disconnect", Failure::Disconnect),
+];
+const LONGEST_DELAY: f64 = 3600.0;
+
+pub(crate) async fn list<H: Hubs>(
+    State(hubs): State<Arc<H>>,
+    Path(name): Path<String>,
+) -> Response {
+    match hubs.hub(&name) {
+        Some(hub) => Json(hub.faults().iter().map(document).collect::<Value>()).into_response(),
+        None => HubRefusal::NotFound(name).into_response(),
+    }
+}
+
+pub(crate) async fn add<H: Hubs>(
+    State(hubs): State<Arc<H>>,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Response {
+    let Some(hub) = hubs.hub(&name) else { return HubRefusal::NotFound(name).into_response() };
+    let fault = match parse(&body) {
+        Ok(fault) => fault,
+        Err(mistakes) => {
+            return refusal(StatusCode::BAD_REQUEST, "InvalidFault", &mistakes.join("; "));
+        }
+    };
+    match hub.add_fault(fault) {
+        Some(added) => (StatusCode::CREATED, Json(document(&added))).into_response(),
+        None => {
+            let message = format!("there are {} faults, and there may be no more", limits::FAULTS);
+            refusal(StatusCode::TOO_MANY_REQUESTS, "TooManyFaults", &message)
+        }
+    }
+}
+
+pub(crate) async fn remove<H: Hubs>(
+    State(hubs): State<Arc<H>>,
+    Path((name, id)): Path<(String, String)>,
+) -> Response {
+    let Some(hub) = hubs.hub(&name) else { return HubRefusal::NotFound(name).into_response() };
+    if id.parse().is_ok_and(|id| hub.remove_fault(id)) {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    let message = format!("hub {name:?} has no fault {id:?}");
+    refusal(StatusCode::NOT_FOUND, "FaultNotFound", &message)
+}
+
+pub(crate) async fn clear<H: Hubs>(
+    State(hubs): State<Arc<H>>,
+    Path(name): Path<String>,
+) -> Response {
+    let Some(hub) = hubs.hub(&name) else { return HubRefusal::NotFound(name).into_response() };
+    for active in hub.faults() {
+        hub.remove_fault(active.id);
+    }
+    StatusCode::NO_CONTENT.into_response()
+}
+
+fn document(active: &ActiveFault) -> Value {
+    let fault = &active.fault;
+    let failure = FAILURES.iter().find(|(_, failure)| Some(*failure) == fault.failure);
+    json!({
+        "id": active.id,
+        "operation": fault.operation,
+        "device": fault.device,
+        "error": failure.map(|(name, _)| *name),
+        "delay": fault.delay.as_secs_f64(),
+        "count": fault.count,
+        "percent": fault.percent,
+        "seed": fault.seed,
+        "hits": active.hits,
+    })
+}
+
+/// Reads a fault; every mistake in it is told.
+fn parse(body: &[u8]) -> Result<Fault, Vec<String>> {
+    let fields = object(body)?;
+    let mut fault = Fault::default();
+    let mut mistakes = Vec::new();
+    for (field, value) in &fields {
+        if let Err(expected) = set(&mut fault, field, value) {
+            mistakes.push(format!("{field} is {value}, expected {expected}"));
+        }
+    }
+    if mistakes.is_empty() && fault.failure.is_none() && fault.delay.is_zero() {
+        mistakes.push("the fault does nothing, expected error or delay".to_owned());
+    }
+    if mistakes.is_empty() { Ok(fault) } else { Err(mistakes) }
+}
+
+/// Sets one field, or says what was expected.
+fn set(fault: &mut Fault, field: &str, value: &Value) -> Result<(), String> {
+    let named = |all: &[&str]| format!("one of {}", all.join(", "));
+    match field {
+        "operation" => {
+            let found = OPERATIONS.into_iter().find(|name| value.as_str() == Some(name));
+            fault.operation = Some(found.ok_or_else(|| named(&OPERATIONS))?);
+        }
+        "device" => {
+            let text = value.as_str().filter(|text| (1..=128).contains(&text.len()));
+            let text = text.ok_or("a device id, or the beginning of one and *")?;
+            fault.device = Some(text.to_owned());
+        }
+        "error" => {
+            let found = FAILURES.iter().find(|(name, _)| value.as_str() == Some(name));
+            let (_, failure) = found.ok_or_else(|| named(&FAILURES.map(|(name, _)| name)))?;
+            fault.failure = Some(*failure);
+        }
+        "delay" => {
+            let seconds = value.as_f64().filter(|delay| (0.0..=LONGEST_DELAY).contains(delay));
+            let seconds = seconds.ok_or("a number of seconds up to 3600")?;
+            fault.delay = Duration::from_secs_f64(seconds);
+        }
+        "count" => {
+            let count = value.as_u64().filter(|count| *count > 0);
+            fault.count = Some(count.ok_or("a whole number from 1 on")?);
+        }
+        "percent" => {
+            let percent = value.as_u64().filter(|percent| (1..=100).contains(percent));
+            let percent = percent.and_then(|percent| u8::try_from(percent).ok());
+            fault.percent = percent.ok_or("a whole number from 1 to 100")?;
+        }
+        "seed" => fault.seed = value.as_u64().ok_or("a whole number")?,
+        _ => {
+            return Err(
+                "no such field, but operation, device, error, delay, count, percent or seed"
+                    .to_owned(),
+            );
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_are_read() {
+        let body = br#"{"operation": "sendEvent", "device": "d*", "error": "throttled",
+            "delay": 0.5, "count": 3, "percent": 20, "seed": 7}"#;
+        let expected = Fault {
+            operation: Some("sendEvent"),
+            device: Some("d*".to_owned()),
+            failure: Some(Failure::Throttled),
+            delay: Duration::from_millis(500),
+            count: Some(3),
+            percent: 20,
+            seed: 7,
+        };
+        assert_eq!(parse(body), Ok(expected));
+    }
+
+    #[test]
+    fn every_mistake_is_told() {
+        let table: [(&str, &[&str]); 4] = [
+            ("{}", &["the fault does nothing, expected error or delay"]),
+            (
+                r#"{"error": "boom"}"#,
+                &[
+                    "error is \"boom\", expected one of throttled, quotaExceeded, unauthorized, unavailable, disconnect",
+                ],
+            ),
+            (
+                r#"{"count": 0, "delay": -1, "device": "", "percent": 101, "seed": 1.5}"#,
+                &[
+                    "count is 0, expected a whole number from 1 on",
+                    "delay is -1, expected a number of seconds up to 3600",
+                    "device is \"\", expected a device id, or the beginning of one and *",
+                    "percent is 101, expected a whole number from 1 to 100",
+                    "seed is 1.5, expected a whole number",
+                ],
+            ),
+            (
+                r#"{"when": 1}"#,
+                &[
+                    "when is 1, expected no such field, but operation, device, error, delay, count, percent or seed",
+                ],
+            ),
+        ];
+        for (body, expected) in table {
+            let mut mistakes = parse(body.as_bytes()).unwrap_err();
+            mistakes.sort();
+            assert_eq!(mistakes, expected, "{body}");
+        }
+    }
+}
