@@ -79,8 +79,9 @@ def test_a_device_that_is_cut_off_comes_back(device, iothub):
 
 def test_a_device_is_throttled_as_long_as_a_fault_says_so(device, iothub):
     with iothub.fault(operation="readTwin", device="test-*", error="throttled"):
-        with pytest.raises(Exception, match="429"):
+        with pytest.raises(Exception) as failed:
             device.get_twin()
+        assert "429" in str(failed.value.__cause__)
         assert [fault["hits"] for fault in iothub.faults()] == [1]
     assert device.get_twin()["desired"] == {"$version": 1}
     assert iothub.faults() == []
