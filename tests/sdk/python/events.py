@@ -3,9 +3,11 @@
 import asyncio
 import datetime
 import json
+import threading
 import time
 
 from azure.eventhub import EventData, EventHubProducerClient, TransportType
+from azure.eventhub._eventprocessor.in_memory_checkpoint_store import InMemoryCheckpointStore
 from azure.eventhub.aio import EventHubConsumerClient as AsyncConsumer
 from azure.eventhub.exceptions import AuthenticationError, ConnectError, EventHubError
 from azure.iot.device import IoTHubDeviceClient, Message
@@ -144,6 +146,40 @@ def events_come_with_asyncio_and_checkpoints():
         return bodies
 
     equal(asyncio.run(read()), [1, 2], "bodies")
+
+
+@case
+def a_reader_goes_on_where_its_checkpoint_says():
+    device = Device()
+    send(device, 1, 2, 3)
+    store = InMemoryCheckpointStore()
+
+    def read(until):
+        """Bodies up to that one, after which the reader says how far it came, and ends."""
+        pace = {"load_balancing_interval": 1, "partition_ownership_expiration_interval": 3}
+        seen, client = [], consumer(checkpoint_store=store, **pace)
+
+        def on_event(context, event):
+            sender = event.system_properties[b"iothub-connection-device-id"].decode()
+            if sender != device.id or until in seen:
+                return
+            seen.append(event.body_as_json())
+            if seen[-1] == until:
+                context.update_checkpoint(event)
+                done.set()
+
+        done = threading.Event()
+        options = {"on_event": on_event, "starting_position": "-1"}
+        thread = threading.Thread(target=client.receive, kwargs=options, daemon=True)
+        thread.start()
+        assert done.wait(PATIENCE), f"no event {until} came: {seen}"
+        client.close()
+        thread.join(PATIENCE)
+        return seen
+
+    equal(read(2), [1, 2], "what the first reader saw")
+    send(device, 4)
+    equal(read(4), [3, 4], "what the second saw")
 
 
 @case
