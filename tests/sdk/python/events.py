@@ -174,7 +174,6 @@ def a_reader_goes_on_where_its_checkpoint_says():
         thread.start()
         assert done.wait(PATIENCE), f"no event {until} came: {seen}"
         client.close()
-        thread.join(PATIENCE)
         return seen
 
     equal(read(2), [1, 2], "what the first reader saw")
