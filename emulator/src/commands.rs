@@ -79,12 +79,7 @@ fn events_string(config: &Config, dir: &StateDir, string: &str) -> Option<String
     let running = LocalEmulator::read(dir.path()).ok().flatten();
     let named = running.map(|running| running.event_hub).filter(|name| !name.is_empty());
     let event_hub = named.unwrap_or_else(|| config.hub_name.clone());
-    Some(format!(
-        "Endpoint=sb://{}/;SharedAccessKeyName={};SharedAccessKey={};EntityPath={event_hub}",
-        hub.host.name,
-        hub.policy,
-        hub.key.as_base64()
-    ))
+    Some(hub.event_hub_string(&event_hub))
 }
 
 /// What the running emulator says, else what one with this configuration will say.

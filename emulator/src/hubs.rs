@@ -19,8 +19,8 @@ use crate::certificate::Certificates;
 use crate::clock::SystemClock;
 use crate::clock::turned::TurnedClock;
 use crate::config::{Config, HostName, HubKeys};
-use crate::emulator::{OWNER, StartError};
-use crate::served::{BoundPorts, HubAddresses, ServedHub, build_hub};
+use crate::emulator::StartError;
+use crate::served::{BoundPorts, Built, HubAddresses, ServedHub, build_hub};
 
 /// The ports that SDKs hard-code. That of HTTPS has a fallback, see [`BoundPorts::bind`].
 const MQTTS_PORT: u16 = 8883;
@@ -61,19 +61,15 @@ impl Hubs {
     ) -> Result<Self, StartError> {
         let hub = build_hub(config, None)?;
         let permits = Arc::new(Semaphore::new(config.max_connections));
-        let mut config = config.clone();
         let first = hub.hub.clone();
-        let served =
-            ServedHub::start(&config, hub, ports, certificates.tls(), Arc::clone(&permits));
-        keep_ports(&mut config, served.addresses());
-        let entrance = Entrance { served, config: config.clone(), tls: certificates.tls() };
+        let entrance = Entrance::open(config.clone(), hub, ports, certificates.tls(), &permits);
         Ok(Self {
             next: AtomicU32::new(std::process::id().wrapping_mul(TRIES)),
             certificates: certificates.clone(),
             permits,
             served: DashMap::from_iter([(config.hub_name.clone(), entrance)]),
             first: RwLock::new(first),
-            config,
+            config: config.clone(),
         })
     }
 
@@ -82,15 +78,11 @@ impl Hubs {
         self.first.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The connection string of a policy of the first hub.
+    /// The connection string of the first hub for who may do everything.
     pub(crate) fn owner_string(&self) -> String {
-        let facts = iothub_admin::Hubs::find(self, &self.config.hub_name);
-        let strings = facts.into_iter().flat_map(|facts| facts.connection_strings);
-        strings
-            .into_iter()
-            .find(|(policy, _)| policy == OWNER)
-            .map(|(_, text)| text)
-            .unwrap_or_default()
+        let first = self.served.get(&self.config.hub_name);
+        let owner = first.and_then(|first| first.served.owner_string());
+        owner.map(|owner| owner.to_string()).unwrap_or_default()
     }
 
     /// Stops all, and returns when the last session has ended.
@@ -114,10 +106,7 @@ impl Hubs {
         let ports = self.bind(&mut config)?;
         let tls = self.certificates.tls_for(&config, SystemClock.now())?;
         let hub = build_hub(&config, None)?;
-        let served =
-            ServedHub::start(&config, hub, ports, Arc::clone(&tls), Arc::clone(&self.permits));
-        keep_ports(&mut config, served.addresses());
-        Ok(Entrance { served, config, tls })
+        Ok(Entrance::open(config, hub, ports, tls, &self.permits))
     }
 
     /// Finds a place for another hub: on Linux an address of its own, so that it has the ports that
@@ -222,9 +211,7 @@ impl iothub_admin::Hubs for Hubs {
         if name == self.config.hub_name {
             *self.first.write().unwrap_or_else(PoisonError::into_inner) = hub.hub.clone();
         }
-        let served =
-            ServedHub::start(&config, hub, ports, Arc::clone(&tls), Arc::clone(&self.permits));
-        let entrance = Entrance { served, config, tls };
+        let entrance = Entrance::open(config, hub, ports, tls, &self.permits);
         let facts = entrance.facts();
         self.served.insert(name.to_owned(), entrance);
         Ok(facts)
@@ -232,19 +219,24 @@ impl iothub_admin::Hubs for Hubs {
 }
 
 impl Entrance {
+    /// Serves a hub. Ports that were free ones stay the same when it is reset.
+    fn open(
+        mut config: Config,
+        built: Built,
+        ports: BoundPorts,
+        tls: Arc<ServerConfig>,
+        permits: &Arc<Semaphore>,
+    ) -> Self {
+        let served = ServedHub::start(&config, built, ports, Arc::clone(&tls), Arc::clone(permits));
+        keep_ports(&mut config, served.addresses());
+        Self { served, config, tls }
+    }
+
     fn facts(&self) -> HubFacts {
         let served = &self.served;
         let addresses = served.addresses();
         let policies = served.hub().policies();
-        let event_hub = policies.iter().find(|policy| policy.name == OWNER).map(|owner| {
-            format!(
-                "Endpoint=sb://{}/;SharedAccessKeyName={};SharedAccessKey={};EntityPath={}",
-                served.host(),
-                owner.name,
-                owner.primary.as_base64(),
-                served.hub().name(),
-            )
-        });
+        let owner = served.owner_string();
         HubFacts {
             name: served.hub().name().to_owned(),
             host: served.host().to_owned(),
@@ -255,9 +247,11 @@ impl Entrance {
             amqp: addresses.amqp,
             connection_strings: policies
                 .iter()
-                .map(|policy| (policy.name.clone(), served.connection_string(policy)))
+                .map(|policy| (policy.name.clone(), served.connection_string(policy).to_string()))
                 .collect(),
-            event_hub: event_hub.unwrap_or_default(),
+            event_hub: owner
+                .map(|owner| owner.event_hub_string(served.hub().name()))
+                .unwrap_or_default(),
         }
     }
 }
@@ -266,7 +260,6 @@ fn clock_facts(clock: &TurnedClock) -> ClockFacts {
     ClockFacts { now: clock.now(), frozen: clock.is_frozen() }
 }
 
-/// Ports that were free ones stay the same from now on.
 fn keep_ports(config: &mut Config, addresses: &HubAddresses) {
     config.mqtts_port = addresses.mqtts.port();
     config.mqtt_port = addresses.mqtt.map(|address| address.port());

@@ -11,6 +11,7 @@ use iothub_core::hub::{Hub, Ports};
 use iothub_core::random::Random;
 use iothub_core::route::Routing;
 use iothub_core::throttle::Throttles;
+use iothub_core::time::Clock;
 use iothub_store::memory::MemoryRecords;
 use iothub_store::memory_table::MemoryTable;
 use iothub_wire::connection_string::{Host, ServiceConnectionString};
@@ -23,10 +24,10 @@ use tokio_rustls::rustls::ServerConfig;
 
 use crate::authorities::Authorities;
 use crate::certificate::client;
-use crate::clock::turned::{self, TurnedClock};
+use crate::clock::turned::TurnedClock;
 use crate::config::{Config, FALLBACK_HTTPS_PORT, HTTPS_PORT};
 use crate::drain::{self, Drain, Drainer};
-use crate::emulator::StartError;
+use crate::emulator::{OWNER, StartError};
 use crate::endpoints::{self, Queues};
 use crate::http;
 use crate::keys::built_in_policies;
@@ -98,15 +99,20 @@ impl ServedHub {
         &self.host
     }
 
-    /// The connection string of a policy; with a port if HTTPS is not on 443.
-    pub(crate) fn connection_string(&self, policy: &SharedAccessPolicy) -> String {
+    /// How a back end is let in with a policy; with a port if HTTPS is not on 443.
+    pub(crate) fn connection_string(&self, policy: &SharedAccessPolicy) -> ServiceConnectionString {
         let port = self.addresses.https.port();
         ServiceConnectionString {
             host: Host { name: self.host.clone(), port: (port != HTTPS_PORT).then_some(port) },
             policy: policy.name.clone(),
             key: policy.primary.clone(),
         }
-        .to_string()
+    }
+
+    /// The same with the policy that may do everything, if the hub has it.
+    pub(crate) fn owner_string(&self) -> Option<ServiceConnectionString> {
+        let owner = self.hub.policies().iter().find(|policy| policy.name == OWNER)?;
+        Some(self.connection_string(owner))
     }
 
     /// Stops accepting, closes the sessions, and returns when the last one has ended, or when the
@@ -144,7 +150,7 @@ pub(crate) fn build_hub(
     let dir = config.state_dir.as_ref().map(StateDir::open).transpose()?;
     let routing = Routing::new(&config.routing).map_err(StartError::Routing)?;
     let turned = Arc::new(TurnedClock::default());
-    let clock = turned::shared(&turned);
+    let clock: Arc<dyn Clock> = turned.clone();
     let (routing, endpoints) = endpoints::wire(config, routing, &clock);
     let ports = Ports {
         records: Arc::new(MemoryRecords::default()),

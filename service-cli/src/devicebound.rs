@@ -129,6 +129,6 @@ fn parse(body: &Body<Value>) -> Result<Vec<Json>, String> {
 }
 
 fn amqp_time(time: Timestamp) -> AmqpTimestamp {
-    let milliseconds = time.since(Timestamp::from_unix_seconds(0)).as_millis();
-    AmqpTimestamp::from_milliseconds(i64::try_from(milliseconds).unwrap_or(i64::MAX))
+    let milliseconds = i64::try_from(time.since_1970().as_millis());
+    AmqpTimestamp::from_milliseconds(milliseconds.unwrap_or(i64::MAX))
 }

@@ -156,7 +156,7 @@ fn source(address: &str, since: Since) -> Source {
         Since::Start => "amqp.annotation.x-opt-offset > '-1'".to_owned(),
         Since::Now => "amqp.annotation.x-opt-offset > '@latest'".to_owned(),
         Since::Time(time) => {
-            let milliseconds = time.since(Timestamp::from_unix_seconds(0)).as_millis();
+            let milliseconds = time.since_1970().as_millis();
             format!("amqp.annotation.x-opt-enqueued-time > '{milliseconds}'")
         }
     };

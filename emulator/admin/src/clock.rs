@@ -1,17 +1,16 @@
 //! `/hubs/{name}/clock`: the time that a hub goes by, which a test may turn.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use iothub_core::time::Timestamp;
 use serde_json::{Value, json};
-use std::sync::Arc;
 
-use crate::hubs::{HubRefusal, Hubs, object, refusal};
+use crate::hubs::{HubRefusal, Hubs, invalid, object};
 
 /// What a hub's clock shows.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -36,28 +35,19 @@ pub struct Turn {
 pub(crate) async fn show<H: Hubs>(
     State(hubs): State<Arc<H>>,
     Path(name): Path<String>,
-) -> Response {
-    match hubs.clock(&name) {
-        Some(facts) => Json(document(facts)).into_response(),
-        None => HubRefusal::NotFound(name).into_response(),
-    }
+) -> Result<Json<Value>, HubRefusal> {
+    let facts = hubs.clock(&name).ok_or(HubRefusal::NotFound(name))?;
+    Ok(Json(document(facts)))
 }
 
 pub(crate) async fn turn<H: Hubs>(
     State(hubs): State<Arc<H>>,
     Path(name): Path<String>,
     body: Bytes,
-) -> Response {
-    let turn = match parse(&body) {
-        Ok(turn) => turn,
-        Err(mistakes) => {
-            return refusal(StatusCode::BAD_REQUEST, "InvalidTurn", &mistakes.join("; "));
-        }
-    };
-    match hubs.turn_clock(&name, turn).await {
-        Ok(facts) => Json(document(facts)).into_response(),
-        Err(why) => why.into_response(),
-    }
+) -> Result<Json<Value>, Response> {
+    let turn = parse(&body).map_err(|mistakes| invalid("InvalidTurn", &mistakes))?;
+    let turned = hubs.turn_clock(&name, turn).await;
+    Ok(Json(document(turned.map_err(IntoResponse::into_response)?)))
 }
 
 fn document(facts: ClockFacts) -> Value {

@@ -10,44 +10,44 @@ use iothub_core::ids::{DeviceId, IdentityId, ModuleId};
 use iothub_core::session::{Channel, Connection};
 use serde_json::{Value, json};
 
-use crate::hubs::{HubRefusal, Hubs, refusal};
+use crate::hubs::{HubRefusal, Hubs, hub_of, refusal};
 
 pub(crate) async fn list<H: Hubs>(
     State(hubs): State<Arc<H>>,
     Path(name): Path<String>,
-) -> Response {
-    match hubs.hub(&name) {
-        Some(hub) => {
-            Json(hub.connections().iter().map(document).collect::<Value>()).into_response()
-        }
-        None => HubRefusal::NotFound(name).into_response(),
-    }
+) -> Result<Json<Value>, HubRefusal> {
+    Ok(Json(hub_of(hubs.as_ref(), &name)?.connections().iter().map(document).collect()))
 }
 
 pub(crate) async fn cut_device<H: Hubs>(
     State(hubs): State<Arc<H>>,
     Path((name, device)): Path<(String, String)>,
-) -> Response {
-    cut(hubs.as_ref(), name, DeviceId::parse(&device).ok().map(Into::into), &device)
+) -> Result<Response, HubRefusal> {
+    cut(hubs.as_ref(), &name, DeviceId::parse(&device).ok().map(Into::into), &device)
 }
 
 pub(crate) async fn cut_module<H: Hubs>(
     State(hubs): State<Arc<H>>,
     Path((name, device, module)): Path<(String, String, String)>,
-) -> Response {
+) -> Result<Response, HubRefusal> {
     let id = DeviceId::parse(&device).ok().zip(ModuleId::parse(&module).ok());
     let id = id.map(|(device, module)| IdentityId { device, module: Some(module) });
-    cut(hubs.as_ref(), name, id, &format!("{device}/{module}"))
+    cut(hubs.as_ref(), &name, id, &format!("{device}/{module}"))
 }
 
-fn cut<H: Hubs>(hubs: &H, name: String, id: Option<IdentityId>, written: &str) -> Response {
-    let Some(hub) = hubs.hub(&name) else { return HubRefusal::NotFound(name).into_response() };
+fn cut<H: Hubs>(
+    hubs: &H,
+    name: &str,
+    id: Option<IdentityId>,
+    written: &str,
+) -> Result<Response, HubRefusal> {
+    let hub = hub_of(hubs, name)?;
     // What is no id cannot be connected either.
     if id.is_some_and(|id| hub.disconnect(&id)) {
-        return StatusCode::NO_CONTENT.into_response();
+        return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let message = format!("{written:?} is not connected to hub {name:?}");
-    refusal(StatusCode::NOT_FOUND, "NotConnected", &message)
+    Ok(refusal(StatusCode::NOT_FOUND, "NotConnected", &message))
 }
 
 fn document(connection: &Connection) -> Value {

@@ -12,7 +12,7 @@ use iothub_core::fault::{ActiveFault, Failure, Fault, OPERATIONS};
 use iothub_core::limits;
 use serde_json::{Value, json};
 
-use crate::hubs::{HubRefusal, Hubs, object, refusal};
+use crate::hubs::{HubRefusal, Hubs, hub_of, invalid, object, refusal};
 
 const FAILURES: [(&str, Failure); 5] = [
     ("throttled", Failure::Throttled),
@@ -26,55 +26,45 @@ const LONGEST_DELAY: f64 = 3600.0;
 pub(crate) async fn list<H: Hubs>(
     State(hubs): State<Arc<H>>,
     Path(name): Path<String>,
-) -> Response {
-    match hubs.hub(&name) {
-        Some(hub) => Json(hub.faults().iter().map(document).collect::<Value>()).into_response(),
-        None => HubRefusal::NotFound(name).into_response(),
-    }
+) -> Result<Json<Value>, HubRefusal> {
+    Ok(Json(hub_of(hubs.as_ref(), &name)?.faults().iter().map(document).collect()))
 }
 
 pub(crate) async fn add<H: Hubs>(
     State(hubs): State<Arc<H>>,
     Path(name): Path<String>,
     body: Bytes,
-) -> Response {
-    let Some(hub) = hubs.hub(&name) else { return HubRefusal::NotFound(name).into_response() };
-    let fault = match parse(&body) {
-        Ok(fault) => fault,
-        Err(mistakes) => {
-            return refusal(StatusCode::BAD_REQUEST, "InvalidFault", &mistakes.join("; "));
-        }
-    };
-    match hub.add_fault(fault) {
-        Some(added) => (StatusCode::CREATED, Json(document(&added))).into_response(),
-        None => {
-            let message = format!("there are {} faults, and there may be no more", limits::FAULTS);
-            refusal(StatusCode::TOO_MANY_REQUESTS, "TooManyFaults", &message)
-        }
-    }
+) -> Result<(StatusCode, Json<Value>), Response> {
+    let hub = hub_of(hubs.as_ref(), &name).map_err(IntoResponse::into_response)?;
+    let fault = parse(&body).map_err(|mistakes| invalid("InvalidFault", &mistakes))?;
+    let added = hub.add_fault(fault).ok_or_else(|| {
+        let message = format!("there are {} faults, and there may be no more", limits::FAULTS);
+        refusal(StatusCode::TOO_MANY_REQUESTS, "TooManyFaults", &message)
+    })?;
+    Ok((StatusCode::CREATED, Json(document(&added))))
 }
 
 pub(crate) async fn remove<H: Hubs>(
     State(hubs): State<Arc<H>>,
     Path((name, id)): Path<(String, String)>,
-) -> Response {
-    let Some(hub) = hubs.hub(&name) else { return HubRefusal::NotFound(name).into_response() };
+) -> Result<Response, HubRefusal> {
+    let hub = hub_of(hubs.as_ref(), &name)?;
     if id.parse().is_ok_and(|id| hub.remove_fault(id)) {
-        return StatusCode::NO_CONTENT.into_response();
+        return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let message = format!("hub {name:?} has no fault {id:?}");
-    refusal(StatusCode::NOT_FOUND, "FaultNotFound", &message)
+    Ok(refusal(StatusCode::NOT_FOUND, "FaultNotFound", &message))
 }
 
 pub(crate) async fn clear<H: Hubs>(
     State(hubs): State<Arc<H>>,
     Path(name): Path<String>,
-) -> Response {
-    let Some(hub) = hubs.hub(&name) else { return HubRefusal::NotFound(name).into_response() };
+) -> Result<StatusCode, HubRefusal> {
+    let hub = hub_of(hubs.as_ref(), &name)?;
     for active in hub.faults() {
         hub.remove_fault(active.id);
     }
-    StatusCode::NO_CONTENT.into_response()
+    Ok(StatusCode::NO_CONTENT)
 }
 
 fn document(active: &ActiveFault) -> Value {

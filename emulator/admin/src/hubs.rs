@@ -147,38 +147,47 @@ async fn list<H: Hubs>(State(hubs): State<Arc<H>>) -> Json<Value> {
     Json(hubs.list().iter().map(document).collect())
 }
 
-async fn create<H: Hubs>(State(hubs): State<Arc<H>>, body: Bytes) -> Response {
-    let wanted = match parse(&body) {
-        Ok(wanted) => wanted,
-        Err(mistakes) => {
-            return refusal(StatusCode::BAD_REQUEST, "InvalidHub", &mistakes.join("; "));
-        }
-    };
-    match hubs.create(wanted) {
-        Ok(facts) => (StatusCode::CREATED, Json(document(&facts))).into_response(),
-        Err(why) => why.into_response(),
-    }
+async fn create<H: Hubs>(
+    State(hubs): State<Arc<H>>,
+    body: Bytes,
+) -> Result<(StatusCode, Json<Value>), Response> {
+    let wanted = parse(&body).map_err(|mistakes| invalid("InvalidHub", &mistakes))?;
+    let facts = hubs.create(wanted).map_err(IntoResponse::into_response)?;
+    Ok((StatusCode::CREATED, Json(document(&facts))))
 }
 
-async fn find<H: Hubs>(State(hubs): State<Arc<H>>, Path(name): Path<String>) -> Response {
-    match hubs.find(&name) {
-        Some(facts) => Json(document(&facts)).into_response(),
-        None => HubRefusal::NotFound(name).into_response(),
-    }
+async fn find<H: Hubs>(
+    State(hubs): State<Arc<H>>,
+    Path(name): Path<String>,
+) -> Result<Json<Value>, HubRefusal> {
+    let facts = hubs.find(&name).ok_or(HubRefusal::NotFound(name))?;
+    Ok(Json(document(&facts)))
 }
 
-async fn delete<H: Hubs>(State(hubs): State<Arc<H>>, Path(name): Path<String>) -> Response {
-    match hubs.delete(&name).await {
-        Ok(()) => StatusCode::NO_CONTENT.into_response(),
-        Err(why) => why.into_response(),
-    }
+async fn delete<H: Hubs>(
+    State(hubs): State<Arc<H>>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, HubRefusal> {
+    hubs.delete(&name).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
-async fn reset<H: Hubs>(State(hubs): State<Arc<H>>, Path(name): Path<String>) -> Response {
-    match hubs.reset(&name).await {
-        Ok(facts) => Json(document(&facts)).into_response(),
-        Err(why) => why.into_response(),
-    }
+async fn reset<H: Hubs>(
+    State(hubs): State<Arc<H>>,
+    Path(name): Path<String>,
+) -> Result<Json<Value>, HubRefusal> {
+    let facts = hubs.reset(&name).await?;
+    Ok(Json(document(&facts)))
+}
+
+/// The hub that a path names.
+pub(crate) fn hub_of<H: Hubs>(hubs: &H, name: &str) -> Result<Hub, HubRefusal> {
+    hubs.hub(name).ok_or_else(|| HubRefusal::NotFound(name.to_owned()))
+}
+
+/// An answer that tells every mistake of a body.
+pub(crate) fn invalid(name: &str, mistakes: &[String]) -> Response {
+    refusal(StatusCode::BAD_REQUEST, name, &mistakes.join("; "))
 }
 
 fn document(facts: &HubFacts) -> Value {

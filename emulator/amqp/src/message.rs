@@ -218,8 +218,7 @@ impl AmqpMessage {
 
 /// A moment as AMQP counts: milliseconds since 1970.
 pub(crate) fn timestamp(at: Timestamp) -> Value {
-    let since_1970 = at.since(Timestamp::from_unix_seconds(0));
-    Value::Timestamp(i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX))
+    Value::Timestamp(i64::try_from(at.since_1970().as_millis()).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]

@@ -70,6 +70,11 @@ impl Timestamp {
         self.0.saturating_sub(UNIX_EPOCH) / TICKS_PER_SECOND
     }
 
+    /// The time since 1970; zero before.
+    pub fn since_1970(self) -> Duration {
+        self.since(Self(UNIX_EPOCH))
+    }
+
     /// This moment and `span` more.
     #[must_use]
     pub fn after(self, span: Duration) -> Self {

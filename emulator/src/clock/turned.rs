@@ -1,8 +1,8 @@
 //! A clock that a test may turn: the machine's until then.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use iothub_core::time::{Clock, Sleep, Timestamp};
@@ -36,7 +36,7 @@ pub(crate) struct TurnedClock {
 #[derive(Debug, Default)]
 struct Sleepers {
     /// Who waits for what, and the number that tells two with one deadline apart.
-    deadlines: BTreeMap<(Timestamp, u64), ()>,
+    deadlines: BTreeSet<(Timestamp, u64)>,
     last: u64,
 }
 
@@ -105,7 +105,7 @@ impl TurnedClock {
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {
-        self.sleepers().deadlines.first_key_value().map(|((deadline, _), ())| *deadline)
+        self.sleepers().deadlines.first().map(|(deadline, _)| *deadline)
     }
 
     fn sleepers(&self) -> MutexGuard<'_, Sleepers> {
@@ -116,7 +116,7 @@ impl TurnedClock {
         let mut sleepers = self.sleepers();
         sleepers.last += 1;
         let key = (deadline, sleepers.last);
-        sleepers.deadlines.insert(key, ());
+        sleepers.deadlines.insert(key);
         Sleeper { clock: self, key }
     }
 }
@@ -163,13 +163,10 @@ impl Clock for TurnedClock {
     }
 }
 
-/// The clock of a hub, as the hub wants it.
-pub(crate) fn shared(clock: &Arc<TurnedClock>) -> Arc<dyn Clock> {
-    Arc::clone(clock) as Arc<dyn Clock>
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     const HOUR: Duration = Duration::from_secs(3600);

@@ -187,6 +187,16 @@ impl ServiceConnectionString {
         })
     }
 
+    /// What a reader of the hub's events takes, for one of its event hubs.
+    pub fn event_hub_string(&self, event_hub: &str) -> String {
+        format!(
+            "Endpoint=sb://{}/;SharedAccessKeyName={};SharedAccessKey={};EntityPath={event_hub}",
+            self.host.name,
+            self.policy,
+            self.key.as_base64()
+        )
+    }
+
     /// A token for the hub that ends at `expiry`, in seconds since 1970.
     pub fn token(&self, expiry: u64) -> String {
         sas::sign(&encode(&self.host.name), expiry, Some(&self.policy), &self.key)

@@ -57,10 +57,7 @@ fn monitor(session: &mut Session<'_>, args: &MonitorArgs) -> Result<Verdict, Fai
     let since = match args.since {
         When::Start => Since::Start,
         When::Now => Since::Now,
-        When::Ago(span) => {
-            let since_1970 = now.since(Timestamp::from_unix_seconds(0));
-            Since::Time(Timestamp::from_unix(since_1970.saturating_sub(span)))
-        }
+        When::Ago(span) => Since::Time(Timestamp::from_unix(now.since_1970().saturating_sub(span))),
         When::Time(time) => Since::Time(time),
     };
     let amqp = session.amqp()?;
