@@ -18,7 +18,7 @@ const CONNECTION_STRING = process.env.IOTHUB_CONNECTION_STRING;
 const HOST = /HostName=([^;]*)/.exec(CONNECTION_STRING)[1];
 const API_VERSION = '?api-version=2021-04-12';
 // No case needs a tenth of it on an idle machine.
-const PATIENCE = 20000;
+const PATIENCE = 60000;
 
 const cases = [];
 

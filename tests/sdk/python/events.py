@@ -13,7 +13,8 @@ from azure.eventhub.exceptions import AuthenticationError, ConnectError, EventHu
 from azure.iot.device import IoTHubDeviceClient, Message
 
 from harness import Device, PATIENCE, case, equal, main, take
-from reading import CA, STRING, Reading, consumer
+from reading import CA, STRING, Reading, consumer, now
+
 
 def send(device, *bodies):
     client = IoTHubDeviceClient.create_from_connection_string(device.connection_string())
@@ -103,11 +104,10 @@ def a_reader_begins_where_it_says():
 
 @case
 def events_come_over_websockets():
-    device = Device()
+    start, device = now(), Device()
     send(device, 7)
-    partition, event = the_event_of(device)
+    partition, event = the_event_of(device, start)
     client = consumer(transport_type=TransportType.AmqpOverWebsocket)
-    # from where it is, since this client takes its time for each event
     reading = Reading(
         {partition: event.sequence_number},
         device.id,
@@ -121,7 +121,7 @@ def events_come_over_websockets():
 
 @case
 def events_come_with_asyncio_and_checkpoints():
-    device = Device()
+    start, device = now(), Device()
     send(device, 1, 2)
 
     async def read():
@@ -138,7 +138,7 @@ def events_come_with_asyncio_and_checkpoints():
                     done.set()
 
         done = asyncio.Event()
-        task = asyncio.create_task(client.receive(on_event, starting_position="-1"))
+        task = asyncio.create_task(client.receive(on_event, starting_position=start))
         await asyncio.wait_for(done.wait(), PATIENCE)
         # as Microsoft's own samples end it
         task.cancel()
@@ -150,7 +150,7 @@ def events_come_with_asyncio_and_checkpoints():
 
 @case
 def a_reader_goes_on_where_its_checkpoint_says():
-    device = Device()
+    start, device = now(), Device()
     send(device, 1, 2, 3)
     store = InMemoryCheckpointStore()
 
@@ -169,7 +169,7 @@ def a_reader_goes_on_where_its_checkpoint_says():
                 done.set()
 
         done = threading.Event()
-        options = {"on_event": on_event, "starting_position": "-1"}
+        options = {"on_event": on_event, "starting_position": start}
         thread = threading.Thread(target=client.receive, kwargs=options, daemon=True)
         thread.start()
         assert done.wait(PATIENCE), f"no event {until} came: {seen}"
@@ -183,12 +183,12 @@ def a_reader_goes_on_where_its_checkpoint_says():
 
 @case
 def a_higher_owner_level_displaces_a_reader():
-    device = Device()
+    start, device = now(), Device()
     send(device, 1)
-    partition, _ = the_event_of(device)
-    low = Reading("-1", device.id, owner_level=1, partition_id=partition)
+    partition, _ = the_event_of(device, start)
+    low = Reading(start, device.id, owner_level=1, partition_id=partition)
     low.take(1)
-    high = Reading("-1", device.id, owner_level=2, partition_id=partition)
+    high = Reading(start, device.id, owner_level=2, partition_id=partition)
     high.take(1)
     error = take(low.errors, "the news")
     assert "link:stolen" in str(error), error
@@ -196,8 +196,8 @@ def a_higher_owner_level_displaces_a_reader():
     high.close()
 
 
-def the_event_of(device):
-    reading = Reading("-1", device.id)
+def the_event_of(device, start):
+    reading = Reading(start, device.id)
     found = reading.take(1)[0]
     reading.close()
     return found
@@ -244,7 +244,6 @@ def producers_are_refused():
     producer.close()
 
 
-# Last, since this client takes its time for each event and the others begin at the first.
 @case
 def a_reader_of_the_latest_sees_only_what_comes():
     device = Device()

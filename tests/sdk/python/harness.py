@@ -28,7 +28,7 @@ from msrest.exceptions import HttpOperationError
 CONNECTION_STRING = os.environ["IOTHUB_CONNECTION_STRING"]
 HOST = dict(part.split("=", 1) for part in CONNECTION_STRING.split(";"))["HostName"]
 # No case needs a tenth of it on an idle machine.
-PATIENCE = 20
+PATIENCE = 60
 
 _cases = []
 

@@ -13,7 +13,7 @@ import threading
 from azure.iot.device import IoTHubDeviceClient, Message
 
 from harness import Device, case, empty, equal, eventually, main, registry, take
-from reading import CA, STRING, Reading, consumer
+from reading import CA, STRING, Reading, consumer, now
 
 HOST = STRING.split("sb://")[1].split("/")[0]
 ARCHIVE = os.path.join(os.path.dirname(CA), "archive")
@@ -62,12 +62,12 @@ def told(reading, operation, predicate=lambda body: True):
 
 @case
 def a_message_takes_its_route_to_every_endpoint_and_no_other():
-    device = Device()
+    start, device = now(), Device()
     twin = registry().get_twin(device.id)
     twin.tags = {"floor": 3}
     registry().update_twin(device.id, twin, "*")
-    alerts = Reading("-1", device.id, consumer(ALERTS, group="team"))
-    built_in = Reading("-1", device.id)
+    alerts = Reading(start, device.id, consumer(ALERTS, group="team"))
+    built_in = Reading(start, device.id)
     client = connected(device)
     for number, level in ((31, "alert"), (29, "alert"), (35, "quiet")):
         message = Message(json.dumps({"t": number}))
@@ -104,8 +104,8 @@ def a_message_takes_its_route_to_every_endpoint_and_no_other():
 
 @case
 def changes_of_twins_are_events():
-    device = Device()
-    events = Reading("-1", device.id)
+    start, device = now(), Device()
+    events = Reading(start, device.id)
     client = connected(device)
     client.patch_twin_reported_properties({"battery": 80})
     event, body = told(events, "updateTwin")
@@ -134,8 +134,8 @@ def changes_of_twins_are_events():
 
 @case
 def identities_and_connections_are_events():
-    device = Device()
-    events = Reading("-1", device.id)
+    start, device = now(), Device()
+    events = Reading(start, device.id)
     event, body = told(events, "createDeviceIdentity")
     equal(event.system_properties[b"iothub-message-source"], b"deviceLifecycleEvents")
     equal((body["deviceId"], body["version"]), (device.id, 2))
@@ -152,8 +152,8 @@ def identities_and_connections_are_events():
 
 @case
 def digital_twins_are_events():
-    device = Device()
-    events = Reading("-1", device.id)
+    start, device = now(), Device()
+    events = Reading(start, device.id)
     client = connected(device, product_info="dtmi:com:example:Thermostat;1")
     client.patch_twin_reported_properties({"maxTemp": 34.9})
     while True:
