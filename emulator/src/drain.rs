@@ -47,9 +47,14 @@ impl Drain {
 }
 
 impl Drainer {
+    /// Says that it is time to stop.
+    pub(crate) fn ask(&self) {
+        self.stop.send_replace(true);
+    }
+
     /// Says that it is time to stop, and returns when everybody has.
     pub(crate) async fn drain(mut self) {
-        self.stop.send_replace(true);
+        self.ask();
         while self.working.recv().await.is_some() {}
     }
 }

@@ -20,7 +20,7 @@ use crate::clock::SystemClock;
 use crate::clock::turned::TurnedClock;
 use crate::config::{Config, HostName, HubKeys};
 use crate::emulator::StartError;
-use crate::served::{BoundPorts, Built, HubAddresses, ServedHub, build_hub};
+use crate::served::{BoundPorts, Built, ServedHub, build_hub};
 
 /// The ports that SDKs hard-code. That of HTTPS has a fallback, see [`BoundPorts::bind`].
 const MQTTS_PORT: u16 = 8883;
@@ -132,6 +132,21 @@ impl Hubs {
         }
     }
 
+    /// Puts an empty hub in the place of another, which is to be stopped. If it cannot be made,
+    /// nothing has changed.
+    fn renew(&self, name: &str) -> Result<(ServedHub, HubFacts), HubRefusal> {
+        let mut entrance =
+            self.served.get_mut(name).ok_or_else(|| HubRefusal::NotFound(name.to_owned()))?;
+        let Entrance { served, config, tls } = &mut *entrance;
+        let policies = served.hub().policies().to_vec();
+        let built = build_hub(config, Some(policies)).map_err(failed)?;
+        if name == self.config.hub_name {
+            *self.first.write().unwrap_or_else(PoisonError::into_inner) = built.hub.clone();
+        }
+        let old = served.replace(config, built, Arc::clone(tls), Arc::clone(&self.permits));
+        Ok((old, entrance.facts()))
+    }
+
     fn next_address(&self) -> IpAddr {
         let number = self.next.fetch_add(1, Ordering::Relaxed) % ADDRESSES;
         Ipv4Addr::from(FIRST_ADDRESS + number).into()
@@ -189,46 +204,26 @@ impl iothub_admin::Hubs for Hubs {
     async fn turn_clock(&self, name: &str, turn: Turn) -> Result<ClockFacts, HubRefusal> {
         let clock = self.served.get(name).map(|entry| Arc::clone(entry.served.clock()));
         let clock = clock.ok_or_else(|| HubRefusal::NotFound(name.to_owned()))?;
-        let now = clock.now();
-        if let Some(wanted) = turn.set.filter(|wanted| *wanted < now) {
-            return Err(HubRefusal::Back { now, wanted });
-        }
-        if let Some(frozen) = turn.frozen {
-            clock.freeze(frozen);
-        }
-        clock.turn_to(turn.set.unwrap_or_else(|| clock.now()).after(turn.advance)).await;
+        clock.turn(turn).await?;
         Ok(clock_facts(&clock))
     }
 
     async fn reset(&self, name: &str) -> Result<HubFacts, HubRefusal> {
-        let (_, entrance) =
-            self.served.remove(name).ok_or_else(|| HubRefusal::NotFound(name.to_owned()))?;
-        let Entrance { served, config, tls } = entrance;
-        let policies = served.hub().policies().to_vec();
-        served.stop(Some(config.shutdown_grace)).await;
-        let hub = build_hub(&config, Some(policies)).map_err(failed)?;
-        let ports = BoundPorts::bind(&config).map_err(failed)?;
-        if name == self.config.hub_name {
-            *self.first.write().unwrap_or_else(PoisonError::into_inner) = hub.hub.clone();
-        }
-        let entrance = Entrance::open(config, hub, ports, tls, &self.permits);
-        let facts = entrance.facts();
-        self.served.insert(name.to_owned(), entrance);
+        let (old, facts) = self.renew(name)?;
+        old.stop(Some(self.config.shutdown_grace)).await;
         Ok(facts)
     }
 }
 
 impl Entrance {
-    /// Serves a hub. Ports that were free ones stay the same when it is reset.
     fn open(
-        mut config: Config,
+        config: Config,
         built: Built,
         ports: BoundPorts,
         tls: Arc<ServerConfig>,
         permits: &Arc<Semaphore>,
     ) -> Self {
         let served = ServedHub::start(&config, built, ports, Arc::clone(&tls), Arc::clone(permits));
-        keep_ports(&mut config, served.addresses());
         Self { served, config, tls }
     }
 
@@ -258,14 +253,6 @@ impl Entrance {
 
 fn clock_facts(clock: &TurnedClock) -> ClockFacts {
     ClockFacts { now: clock.now(), frozen: clock.is_frozen() }
-}
-
-fn keep_ports(config: &mut Config, addresses: &HubAddresses) {
-    config.mqtts_port = addresses.mqtts.port();
-    config.mqtt_port = addresses.mqtt.map(|address| address.port());
-    config.amqps_port = addresses.amqps.port();
-    config.amqp_port = addresses.amqp.map(|address| address.port());
-    config.https_port = Some(addresses.https.port());
 }
 
 fn failed(why: StartError) -> HubRefusal {

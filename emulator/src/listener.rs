@@ -21,9 +21,10 @@ use iothub_core::limits;
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// A port that is bound but not served yet.
+/// A port that is bound. It stays so until the last clone is dropped, whoever serves it.
+#[derive(Clone, Debug)]
 pub(crate) struct Port {
-    listener: TcpListener,
+    listener: Arc<TcpListener>,
     address: SocketAddr,
 }
 
@@ -38,7 +39,7 @@ impl Port {
         socket.bind(address)?;
         let listener = socket.listen(limits::LISTEN_BACKLOG)?;
         let address = listener.local_addr()?;
-        Ok(Self { listener, address })
+        Ok(Self { listener: Arc::new(listener), address })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -64,8 +65,10 @@ impl Port {
                 Ok::<_, io::Error>((permits.clone().acquire_owned().await, accepted))
             };
             let accepted = tokio::select! {
-                accepted = accepting => accepted,
+                // First, so that whoever serves the port from now on gets all further clients.
+                biased;
                 () = drain.asked() => return,
+                accepted = accepting => accepted,
             };
             match accepted {
                 Ok((permit, (stream, peer))) => {

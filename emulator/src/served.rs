@@ -1,6 +1,7 @@
 //! One hub that is served: its ports, and the tasks behind them.
 
 use std::io;
+use std::mem;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +41,7 @@ use crate::websocket::{self, Below};
 #[derive(Debug)]
 pub(crate) struct ServedHub {
     hub: Hub,
-    addresses: HubAddresses,
+    ports: BoundPorts,
     /// What devices and services call it in their connection strings.
     host: String,
     clock: Arc<TurnedClock>,
@@ -75,11 +76,25 @@ impl ServedHub {
         tls: Arc<ServerConfig>,
         permits: Arc<Semaphore>,
     ) -> Self {
-        let addresses = ports.addresses();
         let (drainer, drain) = drain::channel();
         tokio::spawn(work(hub.clone(), drain.clone()));
-        ports.serve(&directory(config, &hub), TlsAcceptor::from(tls), &permits, &drain);
-        Self { hub, addresses, host: config.hostname.to_string(), clock, drainer, endpoints }
+        let directory = directory(config, &hub);
+        ports.clone().serve(&directory, TlsAcceptor::from(tls), &permits, &drain);
+        Self { hub, ports, host: config.hostname.to_string(), clock, drainer, endpoints }
+    }
+
+    /// Serves another hub in the place of this one, which is given back to be stopped. The ports
+    /// stay open all the time, and whoever comes from now on meets the other.
+    pub(crate) fn replace(
+        &mut self,
+        config: &Config,
+        built: Built,
+        tls: Arc<ServerConfig>,
+        permits: Arc<Semaphore>,
+    ) -> Self {
+        self.drainer.ask();
+        let next = Self::start(config, built, self.ports.clone(), tls, permits);
+        mem::replace(self, next)
     }
 
     pub(crate) fn hub(&self) -> &Hub {
@@ -90,8 +105,8 @@ impl ServedHub {
         &self.clock
     }
 
-    pub(crate) fn addresses(&self) -> &HubAddresses {
-        &self.addresses
+    pub(crate) fn addresses(&self) -> HubAddresses {
+        self.ports.addresses()
     }
 
     /// What devices and services call it in their connection strings.
@@ -101,7 +116,7 @@ impl ServedHub {
 
     /// How a back end is let in with a policy; with a port if HTTPS is not on 443.
     pub(crate) fn connection_string(&self, policy: &SharedAccessPolicy) -> ServiceConnectionString {
-        let port = self.addresses.https.port();
+        let port = self.addresses().https.port();
         ServiceConnectionString {
             host: Host { name: self.host.clone(), port: (port != HTTPS_PORT).then_some(port) },
             policy: policy.name.clone(),
@@ -118,6 +133,7 @@ impl ServedHub {
     /// Stops accepting, closes the sessions, and returns when the last one has ended, or when the
     /// grace is over.
     pub(crate) async fn stop(self, grace: Option<Duration>) {
+        drop(self.ports);
         let ending = async {
             self.drainer.drain().await;
             self.endpoints.empty().await;
@@ -175,8 +191,8 @@ fn directory(config: &Config, hub: &Hub) -> Directory {
     Directory::new(hub.clone(), &names, config.strict_hosts)
 }
 
-/// Every port of a hub, bound and not yet served: that one is taken should show before anything
-/// starts.
+/// Every port of a hub, bound before anything starts, so that one that is taken shows at once.
+#[derive(Clone, Debug)]
 pub(crate) struct BoundPorts {
     mqtts: Port,
     mqtt: Option<Port>,

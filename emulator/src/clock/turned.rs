@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use iothub_admin::{HubRefusal, Turn};
 use iothub_core::time::{Clock, Sleep, Timestamp};
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
@@ -53,7 +54,7 @@ impl TurnedClock {
     }
 
     /// Stops it, or lets it run on from what it shows.
-    pub(crate) fn freeze(&self, frozen: bool) {
+    fn freeze(&self, frozen: bool) {
         let now = self.now();
         if frozen {
             self.frozen.store(now.ticks().max(1), Ordering::SeqCst);
@@ -64,10 +65,24 @@ impl TurnedClock {
         self.turned.send_replace(());
     }
 
+    /// Stops it or lets it go, then moves it on. Whoever turns it meanwhile waits, so that two who
+    /// advance it have both advanced it in the end.
+    pub(crate) async fn turn(&self, turn: Turn) -> Result<(), HubRefusal> {
+        let _turn = self.turning.lock().await;
+        let now = self.now();
+        if let Some(wanted) = turn.set.filter(|wanted| *wanted < now) {
+            return Err(HubRefusal::Back { now, wanted });
+        }
+        if let Some(frozen) = turn.frozen {
+            self.freeze(frozen);
+        }
+        self.turn_to(turn.set.unwrap_or_else(|| self.now()).after(turn.advance)).await;
+        Ok(())
+    }
+
     /// Moves it on to `target`, stopping at everything that is due on the way, in order, until that
     /// has happened.
-    pub(crate) async fn turn_to(&self, target: Timestamp) {
-        let _turn = self.turning.lock().await;
+    async fn turn_to(&self, target: Timestamp) {
         for _ in 0..STOPS {
             let Some(next) = self.next_deadline().filter(|deadline| *deadline <= target) else {
                 break;
@@ -208,6 +223,19 @@ mod tests {
         clock.freeze(false);
         let ahead = clock.now().since(SystemClock.now());
         assert!(HOUR - ahead < Duration::from_secs(60), "{ahead:?}");
+    }
+
+    #[tokio::test]
+    async fn two_who_advance_it_at_once_have_both_advanced_it() {
+        let clock = TurnedClock::default();
+        clock.turn(Turn { frozen: Some(true), ..Turn::default() }).await.unwrap();
+        let start = clock.now();
+        let advance = || clock.turn(Turn { advance: HOUR, ..Turn::default() });
+        let (one, other) = tokio::join!(advance(), advance());
+        assert_eq!((one, other), (Ok(()), Ok(())));
+        assert_eq!(clock.now(), start.after(HOUR * 2));
+        let back = clock.turn(Turn { set: Some(start), ..Turn::default() }).await;
+        assert_eq!(back, Err(HubRefusal::Back { now: clock.now(), wanted: start }));
     }
 
     #[tokio::test]

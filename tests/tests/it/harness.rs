@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use iothub_core::auth::sas::sign;
@@ -100,6 +101,36 @@ fn a_reset_hub_is_empty_and_where_it_was() {
     connection.expect_closed();
     hub.rest.get("/devices/d1").expect(404);
     assert!(hub.events().is_empty());
+    let device = hub.device("d1");
+    hub.connect(&device).expect_alive();
+}
+
+#[test]
+fn a_hub_is_never_away_while_it_is_reset() {
+    let hub = Hub::start();
+    let address = hub.emulator.mqtts_addr();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let resets: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(|| {
+                    for _ in 0..20 {
+                        assert_eq!(admin(&hub, "POST /hubs/emulator/reset", "").0, 200);
+                    }
+                })
+            })
+            .collect();
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                TcpStream::connect(address).expect("the port is open");
+                assert_eq!(admin(&hub, "GET /hubs/emulator", "").0, 200);
+                assert_eq!(admin(&hub, "POST /hubs", r#"{"name": "emulator"}"#).0, 409);
+            }
+        });
+        let outcomes: Vec<_> = resets.into_iter().map(|reset| reset.join()).collect();
+        over.store(true, Ordering::Relaxed);
+        assert!(outcomes.iter().all(Result::is_ok));
+    });
     let device = hub.device("d1");
     hub.connect(&device).expect_alive();
 }
