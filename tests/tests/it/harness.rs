@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::ScopedJoinHandle;
 use std::time::Duration;
 
 use iothub_core::auth::sas::sign;
@@ -127,7 +128,7 @@ fn a_hub_is_never_away_while_it_is_reset() {
                 assert_eq!(admin(&hub, "POST /hubs", r#"{"name": "emulator"}"#).0, 409);
             }
         });
-        let outcomes: Vec<_> = resets.into_iter().map(|reset| reset.join()).collect();
+        let outcomes: Vec<_> = resets.into_iter().map(ScopedJoinHandle::join).collect();
         over.store(true, Ordering::Relaxed);
         assert!(outcomes.iter().all(Result::is_ok));
     });
