@@ -25,6 +25,16 @@ export interface Fault {
   seed?: number;
 }
 
+/** What happened; each kind has fields of its own. */
+export interface Entry {
+  number: number;
+  time: string;
+  kind: string;
+  deviceId?: string;
+  moduleId?: string;
+  [field: string]: any;
+}
+
 export class Emulator {
   constructor(url: string, options?: { token?: string });
   static start(options?: { binary?: string }): Promise<Emulator>;
@@ -34,7 +44,7 @@ export class Emulator {
   hubs(): Promise<Hub[]>;
   caPem(): Promise<string>;
   trust(): Promise<() => void>;
-  ask(method: string, resource: string, body?: unknown): Promise<any>;
+  ask(method: string, resource: string, body?: unknown, timeout?: number): Promise<any>;
 }
 
 export class Hub {
@@ -52,6 +62,8 @@ export class Hub {
   freeze(frozen?: boolean): Promise<void>;
   injectFault(fault: Fault): Promise<() => Promise<void>>;
   faults(): Promise<Array<Fault & { id: number; hits: number }>>;
+  journal(options?: { after?: number }): Promise<Entry[]>;
+  expect(match: object, options?: { timeout?: number; after?: number }): Promise<Entry>;
   connections(): Promise<Connection[]>;
   disconnect(deviceId: string): Promise<void>;
 }

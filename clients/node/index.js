@@ -103,17 +103,17 @@ class Emulator {
   }
 
   /** A request to the harness API, for what has no method here. */
-  async ask(method, resource, body) {
-    const answer = await this.#send(method, resource, body);
+  async ask(method, resource, body, timeout = ANSWER_MS) {
+    const answer = await this.#send(method, resource, body, timeout);
     return answer.length > 0 ? JSON.parse(answer) : undefined;
   }
 
-  async #send(method, resource, body) {
+  async #send(method, resource, body, timeout = ANSWER_MS) {
     const headers = this.#token ? { Authorization: `Bearer ${this.#token}` } : {};
     const url = new URL(resource, this.url);
     let answer;
     try {
-      answer = await exchange(http, url, { method, headers }, body);
+      answer = await exchange(http, url, { method, headers, timeout }, body);
     } catch (error) {
       throw new EmulatorError(`no emulator answers at ${this.url}: ${error.message}`);
     }
@@ -187,6 +187,28 @@ class Hub {
     return this.#emulator.ask('GET', `/hubs/${this.name}/faults`);
   }
 
+  /** What arrived and what was decided, behind the entry with the number `after`. */
+  async journal({ after = 0 } = {}) {
+    const found = [];
+    for (;;) {
+      const page = await this.#emulator.ask('GET', `/hubs/${this.name}/journal?after=${after}`);
+      found.push(...page.entries);
+      if (!page.more) return found;
+      after = page.last;
+    }
+  }
+
+  /**
+   * Waits until the journal has an entry that has all of `match`, such as
+   * `{ kind: 'event', deviceId: 'dev1', body: { t: 31 } }`, and gives it. If none comes in
+   * `timeout` seconds, the error shows the last entries instead.
+   */
+  async expect(match, { timeout = 10, after = 0 } = {}) {
+    const patience = timeout * 1000 + ANSWER_MS;
+    const wanted = { match, timeout, after };
+    return this.#emulator.ask('POST', `/hubs/${this.name}/journal/expect`, wanted, patience);
+  }
+
   /** Puts a device with a key into the registry. */
   async createDevice(id) {
     const resource = `/devices/${encodeURIComponent(id)}?api-version=${API_VERSION}`;
@@ -244,8 +266,9 @@ function harness(child, binary) {
 
 function exchange(transport, url, options, body) {
   return new Promise((resolve, reject) => {
-    const request = transport.request(url, { ...options, agent: false, timeout: ANSWER_MS });
-    request.once('timeout', () => request.destroy(new Error(`no answer within ${ANSWER_MS / 1000} s`)));
+    const timeout = options.timeout ?? ANSWER_MS;
+    const request = transport.request(url, { ...options, agent: false, timeout });
+    request.once('timeout', () => request.destroy(new Error(`no answer within ${timeout / 1000} s`)));
     request.once('error', reject);
     request.once('response', (response) => {
       const parts = [];

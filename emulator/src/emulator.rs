@@ -178,6 +178,9 @@ impl Emulator {
         let Self { hubs, drainer, announcement, .. } = self;
         // Nobody should find an emulator that no longer accepts.
         drop(announcement);
+        drainer.ask();
+        // Who follows a journal would never go.
+        hubs.end_journals();
         drainer.drain().await;
         hubs.stop().await;
     }

@@ -85,6 +85,13 @@ impl Hubs {
         owner.map(|owner| owner.to_string()).unwrap_or_default()
     }
 
+    /// Says to whoever follows a journal that nothing follows.
+    pub(crate) fn end_journals(&self) {
+        for entry in &self.served {
+            entry.served.hub().journal().end();
+        }
+    }
+
     /// Stops all, and returns when the last session has ended.
     pub(crate) async fn stop(&self) {
         let names: Vec<_> = self.served.iter().map(|entry| entry.key().clone()).collect();

@@ -30,6 +30,8 @@ pub mod stop;
 mod storage;
 mod websocket;
 
-pub use iothub_admin::{ClockFacts, HubFacts, HubRefusal, Hubs as Harness, Turn, WantedHub};
+pub use iothub_admin::{
+    ClockFacts, Expectation, HubFacts, HubRefusal, Hubs as Harness, Turn, Unmet, WantedHub, expect,
+};
 
 pub use emulator::{Addresses, Emulator, OWNER, StartError};

@@ -14,6 +14,7 @@ use tokio_rustls::server::TlsStream;
 use tracing::{debug, warn};
 
 use crate::drain::Drain;
+use iothub_core::hub::Hub;
 use iothub_core::limits;
 
 /// How long the loop waits after a failed accept: at first, and at most. What fails is mostly that
@@ -91,6 +92,7 @@ pub(crate) async fn handshake(
     acceptor: &TlsAcceptor,
     stream: TcpStream,
     drain: &Drain,
+    hub: &Hub,
 ) -> Option<Box<TlsStream<TcpStream>>> {
     let peer = stream.peer_addr().map_or_else(|_| "gone".to_owned(), |peer| peer.to_string());
     no_delay(&stream);
@@ -104,6 +106,7 @@ pub(crate) async fn handshake(
         Ok(Err(error)) => {
             // Whoever only looks whether the port is open leaves without a word.
             if error.kind() != io::ErrorKind::UnexpectedEof {
+                hub.note_refusal("tls", None, &error);
                 warn!(peer, %error, "TLS handshake failed; `iothub-emulator env` makes clients trust the emulator");
             }
             None

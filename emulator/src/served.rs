@@ -134,6 +134,7 @@ impl ServedHub {
     /// grace is over.
     pub(crate) async fn stop(self, grace: Option<Duration>) {
         drop(self.ports);
+        self.hub.journal().end();
         let ending = async {
             self.drainer.drain().await;
             self.endpoints.empty().await;
@@ -257,7 +258,8 @@ impl BoundPorts {
         tokio::spawn(self.mqtts.serve(permits.clone(), drain.clone(), move |stream, drain| {
             let (tls, directory) = (mqtts_tls.clone(), mqtts_directory.clone());
             async move {
-                if let Some(stream) = handshake(&tls, stream, &drain).await {
+                if let Some(stream) = handshake(&tls, stream, &drain, directory.default_hub()).await
+                {
                     let shown = client::shown(stream.get_ref().1);
                     iothub_mqtt::serve(stream, shown, &directory, drain.asked()).await;
                 }
@@ -277,7 +279,8 @@ impl BoundPorts {
         tokio::spawn(self.amqps.serve(permits.clone(), drain.clone(), move |stream, drain| {
             let (tls, directory) = (amqps_tls.clone(), amqps_directory.clone());
             async move {
-                if let Some(stream) = handshake(&tls, stream, &drain).await {
+                if let Some(stream) = handshake(&tls, stream, &drain, directory.default_hub()).await
+                {
                     let shown = client::shown(stream.get_ref().1);
                     iothub_amqp::serve(stream, shown, &directory, drain.asked()).await;
                 }
@@ -288,7 +291,8 @@ impl BoundPorts {
             let (tls, service) = (tls.clone(), https_service.clone());
             let directory = directory.clone();
             async move {
-                if let Some(stream) = handshake(&tls, stream, &drain).await {
+                if let Some(stream) = handshake(&tls, stream, &drain, directory.default_hub()).await
+                {
                     let shown = client::shown(stream.get_ref().1);
                     let below = Below { directory, shown, drain: drain.clone() };
                     let service = websocket::in_front_of(service, below);

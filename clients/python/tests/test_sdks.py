@@ -10,6 +10,8 @@ from azure.iot.hub import IoTHubRegistryManager
 
 from iothub_emulator import EmulatorError
 
+pytest_plugins = ["pytester"]
+
 
 @pytest.fixture
 def device(iothub_device_connection_string):
@@ -85,6 +87,24 @@ def test_a_device_is_throttled_as_long_as_a_fault_says_so(device, iothub):
         assert [fault["hits"] for fault in iothub.faults()] == [1]
     assert device.get_twin()["desired"] == {"$version": 1}
     assert iothub.faults() == []
+
+
+def test_the_journal_tells_what_arrived(device, iothub):
+    device.send_message(Message('{"t": 31}'))
+    entry = iothub.expect(kind="event", deviceId="test-device", body={"t": 31})
+    assert entry["endpoints"] == ["events"]
+    with pytest.raises(EmulatorError, match='(?s)nothing like .*"kind":"connected"'):
+        iothub.expect(kind="event", body="never", timeout=0.2)
+    assert "twinRead" not in [entry["kind"] for entry in iothub.journal()]
+    device.get_twin()
+    assert [seen["kind"] for seen in iothub.journal(after=entry["number"])] == ["twinRead"]
+
+
+def test_a_test_that_fails_shows_the_journal_of_its_hub(pytester, iothub_emulator, monkeypatch):
+    monkeypatch.setenv("IOTHUB_EMULATOR_URL", iothub_emulator.url)
+    pytester.makepyfile("def test_it(iothub_device): assert False")
+    result = pytester.runpytest_inprocess("-p", "no:xdist")
+    result.stdout.fnmatch_lines(["*journal of hub hub-*", '*"kind": "created"*'])
 
 
 def test_hubs_know_nothing_of_each_other(iothub_emulator, iothub, iothub_device):

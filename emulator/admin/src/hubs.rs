@@ -15,7 +15,7 @@ use iothub_core::time::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::clock::{self, ClockFacts, Turn};
-use crate::{connections, faults};
+use crate::{connections, faults, journal};
 
 /// What can be asked of whoever serves the hubs.
 pub trait Hubs: Send + Sync + 'static {
@@ -140,6 +140,9 @@ pub(crate) fn router<H: Hubs>(hubs: Arc<H>) -> Router {
             get(faults::list::<H>).post(faults::add::<H>).delete(faults::clear::<H>),
         )
         .route("/hubs/{name}/faults/{id}", axum::routing::delete(faults::remove::<H>))
+        .route("/hubs/{name}/journal", get(journal::list::<H>))
+        .route("/hubs/{name}/journal/events", get(journal::follow::<H>))
+        .route("/hubs/{name}/journal/expect", post(journal::wait::<H>))
         .with_state(hubs)
 }
 

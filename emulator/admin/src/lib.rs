@@ -16,14 +16,18 @@
 //! | `DELETE /hubs/{name}/connections/{device}[/{module}]` | ends a connection |
 //! | `GET`, `POST`, `DELETE /hubs/{name}/faults` | the faults of a hub; another; none any more |
 //! | `DELETE /hubs/{name}/faults/{id}` | removes a fault |
+//! | `GET /hubs/{name}/journal`, `GET /hubs/{name}/journal/events` | what arrived and what was decided; the same as it happens |
+//! | `POST /hubs/{name}/journal/expect` | waits for an entry |
 //!
 //! All but the first three are for this machine, and for others with the token: `guard.rs`.
 
 mod clock;
 mod connections;
+mod entry;
 mod faults;
 mod guard;
 mod hubs;
+mod journal;
 mod readiness;
 
 use std::sync::Arc;
@@ -40,6 +44,7 @@ use serde_json::{Value, json};
 pub use clock::{ClockFacts, Turn};
 pub use guard::AdminToken;
 pub use hubs::{HubFacts, HubRefusal, Hubs, WantedHub};
+pub use journal::{Expectation, Unmet, expect};
 pub use readiness::{Latch, Readiness};
 
 /// The description of the harness API.

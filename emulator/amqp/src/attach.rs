@@ -55,6 +55,9 @@ impl Conversation {
             }
             Err(error) => {
                 tracing::info!(address = ?attach.target_address().or(attach.source_address()), why = %error.description, "refused a link");
+                if error.condition != REDIRECT {
+                    self.hub.note_refusal("amqp", None, &error.description);
+                }
                 write_attach(out, channel, &attach, false);
                 write_detach(out, channel, handle, &error);
             }

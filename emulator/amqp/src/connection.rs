@@ -103,8 +103,17 @@ where
         () = drain.as_mut() => Err(End::Drained),
     };
     let end = match begun {
-        Ok((conversation, idle)) => run(&mut socket, conversation, idle, drain).await,
-        Err(end) => end,
+        Ok((mut conversation, idle)) => {
+            let end = run(&mut socket, &mut conversation, idle, drain).await;
+            conversation.ends(&end);
+            end
+        }
+        Err(end) => {
+            if let End::Refused(why) = &end {
+                directory.default_hub().note_refusal("amqp", None, why);
+            }
+            end
+        }
     };
     goodbye(&mut socket.output, &end);
     // The client may be gone already; what is left to say is a courtesy.
@@ -167,7 +176,7 @@ fn goodbye(out: &mut BytesMut, end: &End) {
 
 async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     socket: &mut Socket<S>,
-    mut conversation: Conversation,
+    conversation: &mut Conversation,
     idle: Option<Duration>,
     mut drain: std::pin::Pin<&mut impl Future<Output = ()>>,
 ) -> End {
@@ -176,7 +185,7 @@ async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     // One timer that is looked at when it fires, not moved with every frame.
     let mut timer = pin!(sleep_until(heard));
     loop {
-        match answer_all(socket, &mut conversation).await {
+        match answer_all(socket, conversation).await {
             Ok(true) => heard = Instant::now(),
             Ok(false) => {}
             Err(end) => return end,
@@ -273,6 +282,12 @@ impl Conversation {
         // Who came with SASL PLAIN has put a token already.
         conversation.await_expiry();
         conversation
+    }
+
+    fn ends(&self, end: &End) {
+        for device in self.devices.values() {
+            device.session.ends(end);
+        }
     }
 
     /// Awaits something for a link or a device, until it is aborted.

@@ -106,6 +106,7 @@ impl Conversation {
         let Some(device) = self.devices.get_mut(id) else { return };
         device.links = device.links.saturating_sub(1);
         if device.links == 0 {
+            device.session.ends("the last of its links was detached");
             self.devices.remove(id);
             return;
         }
@@ -208,6 +209,9 @@ impl Conversation {
             }
             CloseReason::SessionEnded => return,
         };
+        if let Some(device) = self.devices.get(id) {
+            device.session.ends(&error.description);
+        }
         let is_own = |link: &Link| matches!(&link.node, Node::Device(owner, _) if owner == id);
         let own = self.links().filter(|(_, _, link)| is_own(link));
         let links: Vec<_> = own.map(|(channel, handle, _)| (channel, handle)).collect();

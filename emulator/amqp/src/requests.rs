@@ -5,10 +5,11 @@ use bytes::{Bytes, BytesMut};
 use iothub_core::devicebound::Outgoing as OutgoingMessage;
 use iothub_core::error::HubError;
 use iothub_core::event::Message;
+use iothub_core::hub::Hub;
 use iothub_core::ids::IdentityId;
 use iothub_core::limits;
 use iothub_core::method::CallId;
-use iothub_core::session::{Assurance, Channel};
+use iothub_core::session::{Assurance, Channel, DeviceSession};
 use iothub_core::throttle::Operation;
 use iothub_core::time::Timestamp;
 use iothub_wire::api_version::ApiVersion;
@@ -79,6 +80,7 @@ impl Conversation {
             Ok(()) => (200, "OK".to_owned()),
             Err(error) => {
                 tracing::info!(why = %error, "refused a token");
+                self.hub.note_refusal("amqp", None, error);
                 token_status(error, &self.host)
             }
         };
@@ -244,11 +246,12 @@ impl Conversation {
 
     async fn send_event(&mut self, id: &IdentityId, event: Message) -> Result<(), AmqpError> {
         let Some(device) = self.devices.get(id) else { return Ok(()) };
-        let sent = async {
-            self.hub.admit_of(Operation::SendEvent(event.size()), Some(id)).await?;
+        let operation = Operation::SendEvent(event.size());
+        let send = async {
+            self.hub.admit_of(operation, Some(id)).await?;
             device.session.send_event(event).await
         };
-        sent.await.map_err(|why| self.error(&why))
+        device.session.noted(operation, send.await).map_err(|why| self.error(&why))
     }
 
     async fn twin(
@@ -295,21 +298,16 @@ impl Conversation {
         let (operation, resource) = (text("operation"), text("resource"));
         match (operation.as_str(), resource.as_str()) {
             ("GET", _) => {
-                self.hub.admit_of(Operation::ReadTwin, Some(id)).await?;
-                let twin = device.session.twin().await?;
+                let read = async {
+                    self.hub.admit_of(Operation::ReadTwin, Some(id)).await?;
+                    device.session.twin().await
+                };
+                let twin = device.session.noted(Operation::ReadTwin, read.await)?;
                 Ok((200, None, json::twin::device_document(&twin, Layout::Compact)))
             }
             ("PATCH", "/properties/reported") => {
-                let version =
-                    ApiVersion::parse(version.unwrap_or(DEFAULT_VERSION)).ok_or_else(|| {
-                        HubError::InvalidProtocolVersion(version.unwrap_or_default().to_owned())
-                    })?;
-                let patch = json::parse_object(&message.body())?;
-                self.hub.admit_of(Operation::UpdateTwin, Some(id)).await?;
-                let expected = message.annotation("version").and_then(Value::as_i64);
-                let expected = expected.and_then(|version| u64::try_from(version).ok());
-                let dialect = version.twin_dialect();
-                let version = device.session.patch_reported(&patch, expected, dialect).await?;
+                let patched = patch_reported(&self.hub, &device.session, version, message).await;
+                let version = device.session.noted(Operation::UpdateTwin, patched)?;
                 Ok((204, Some(version), String::new()))
             }
             ("PUT", "/notifications/twin/properties/desired") => {
@@ -360,4 +358,20 @@ fn token_status(error: &HubError, host: &str) -> (i32, String) {
         HubError::Unauthorized(why) => (401, why.to_string()),
         other => (i32::try_from(other.code().number / 1000).unwrap_or(500), other.to_string()),
     }
+}
+
+async fn patch_reported(
+    hub: &Hub,
+    session: &DeviceSession,
+    version: Option<&str>,
+    message: &AmqpMessage,
+) -> Result<u64, HubError> {
+    let version = version.unwrap_or(DEFAULT_VERSION);
+    let version = ApiVersion::parse(version)
+        .ok_or_else(|| HubError::InvalidProtocolVersion(version.to_owned()))?;
+    let patch = json::parse_object(&message.body())?;
+    hub.admit_of(Operation::UpdateTwin, Some(session.id())).await?;
+    let expected = message.annotation("version").and_then(Value::as_i64);
+    let expected = expected.and_then(|version| u64::try_from(version).ok());
+    session.patch_reported(&patch, expected, version.twin_dialect()).await
 }

@@ -91,6 +91,8 @@ pub struct ActiveFault {
 /// What happens to an operation.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Strike {
+    /// The number of the fault.
+    pub(crate) fault: u64,
     pub(crate) delay: Duration,
     pub(crate) failure: Option<Failure>,
 }
@@ -157,7 +159,7 @@ impl Fault {
     }
 }
 
-fn name_of(operation: Operation) -> &'static str {
+pub(crate) fn name_of(operation: Operation) -> &'static str {
     match operation {
         Operation::Connect => "connect",
         Operation::SendEvent(_) => "sendEvent",
@@ -214,7 +216,7 @@ impl Faults {
                 && chance.number(0..100) < u64::from(one.fault.percent)
         })?;
         struck.hits += 1;
-        Some(Strike { delay: struck.fault.delay, failure: struck.fault.failure })
+        Some(Strike { fault: struck.id, delay: struck.fault.delay, failure: struck.fault.failure })
     }
 
     /// A std mutex: a few comparisons, and nothing awaits while it is held.

@@ -14,9 +14,10 @@ use crate::configuration::apply::Applying;
 use crate::configuration::{Configuration, ConfigurationId};
 use crate::devicebound::Queues;
 use crate::error::HubError;
-use crate::fault::{ActiveFault, Failure, Fault, Faults, Strike};
+use crate::fault::{self, ActiveFault, Failure, Fault, Faults, Strike};
 use crate::ids::{DeviceId, GenerationId, IdentityId};
 use crate::job::{Job, JobId};
+use crate::journal::{Journal, What};
 use crate::limits;
 use crate::notice::Notices;
 use crate::query::twin::Connections;
@@ -73,6 +74,7 @@ struct Inner {
     throttles: Option<Throttles>,
     ports: Ports,
     live: Arc<Live>,
+    journal: Arc<Journal>,
     transfers: Transfers,
     faults: Faults,
     /// Signs what clients hold between the pages of a query. Of this life of this hub only, so that
@@ -91,10 +93,13 @@ struct Live {
     presences: Presences,
     notices: Arc<Notices>,
     devicebound: Queues,
+    journal: Arc<Journal>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Watcher for Live {
     fn committed(&self, committed: &Committed<'_>) {
+        self.journal.committed(committed, self.clock.now());
         self.presences.committed(committed.effects);
         self.notices.committed(committed);
         for (id, effect) in committed.effects {
@@ -121,7 +126,14 @@ impl Hub {
             ports.random.clone(),
         ));
         let presences = Presences::new(notices.clone());
-        let live = Arc::new(Live { presences, notices, devicebound: Queues::default() });
+        let journal = Arc::new(Journal::default());
+        let live = Arc::new(Live {
+            presences,
+            notices,
+            devicebound: Queues::new(journal.clone()),
+            journal: journal.clone(),
+            clock: ports.clock.clone(),
+        });
         ports.records.watch(live.clone());
         let mut event_hubs = vec![built_in(&name, &ports)];
         event_hubs.extend(ports.routing.event_hubs(ports.clock.now()));
@@ -133,6 +145,7 @@ impl Hub {
             throttles,
             ports,
             live,
+            journal,
             transfers: Transfers::default(),
             faults: Faults::default(),
             continuation_key,
@@ -192,6 +205,8 @@ impl Hub {
         id: Option<&IdentityId>,
     ) -> Result<(), HubError> {
         if let Some(strike) = self.0.faults.strike(operation, id) {
+            let name = fault::name_of(operation);
+            self.note(id, What::Fault { fault: strike.fault, operation: name });
             self.suffer(strike, operation, id).await?;
         }
         let Some(throttles) = &self.0.throttles else { return Ok(()) };
@@ -217,6 +232,26 @@ impl Hub {
             self.disconnect(id);
         }
         Err(failure.error(operation, self.now()))
+    }
+
+    /// What arrived and what was decided.
+    pub fn journal(&self) -> &Arc<Journal> {
+        &self.0.journal
+    }
+
+    /// Writes into the journal.
+    pub fn note(&self, id: Option<&IdentityId>, what: What) {
+        self.0.journal.write(self.now(), id, what);
+    }
+
+    /// Writes into the journal that somebody was not let in.
+    pub fn note_refusal(
+        &self,
+        protocol: &'static str,
+        id: Option<&IdentityId>,
+        why: &dyn fmt::Display,
+    ) {
+        self.note(id, What::Refused { protocol, why: why.to_string() });
     }
 
     /// Adds a fault; none if there are as many as there may be.

@@ -16,6 +16,7 @@
 //!   and chance live.
 //! * [`route`]: which endpoints an event goes to; `notice`: the events that the hub makes itself.
 //! * [`readers`]: who reads an event hub, since some want to be alone.
+//! * [`journal`]: what arrived and what was decided. [`fault`]: what tests let fail.
 //! * [`throttle`]: the rates of a tier, for who asks for them.
 //! * [`transfer`]: jobs that import and export the registry, and the port to their files.
 //! * [`limits`]: every bound in one place. [`ids`]: small values that must not be mixed up.
@@ -36,6 +37,7 @@ pub mod fault;
 pub mod hub;
 pub mod ids;
 pub mod job;
+pub mod journal;
 pub mod limits;
 pub mod method;
 mod notice;

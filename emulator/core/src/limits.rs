@@ -217,6 +217,15 @@ pub const AMQP_READ_BATCH: usize = 64;
 pub const ADMIN_CONNECTIONS: usize = 64;
 /// Bytes in a request to the harness. Ours.
 pub const ADMIN_BODY_BYTES: usize = 1024 * 1024;
+/// Entries in the journal of a hub, and the bytes that they may hold. Ours: a few minutes of a busy
+/// test.
+pub const JOURNAL_ENTRIES: usize = 10_000;
+/// See [`JOURNAL_ENTRIES`].
+pub const JOURNAL_BYTES: usize = 4 * 1024 * 1024;
+/// What a change of desired properties counts for in the journal: about what most have. Ours.
+pub const JOURNAL_DESIRED_BYTES: usize = 1024;
+/// Entries of a journal in one answer. Ours.
+pub const JOURNAL_PAGE: usize = 1000;
 /// Faults in a hub at once. Ours.
 pub const FAULTS: usize = 1000;
 /// Hubs at once: each takes three ports and the tasks that accept there. Ours.

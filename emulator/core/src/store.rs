@@ -170,6 +170,22 @@ impl<'c> Committed<'c> {
         self.after.map(sides).unwrap_or_default()
     }
 
+    /// The identities that there were not before.
+    pub(crate) fn created(&self) -> Vec<IdentityId> {
+        let Some(after) = self.after else { return Vec::new() };
+        let device = &after.identity.id;
+        let known = |module: &&ModuleId| {
+            self.before.is_some_and(|before| before.modules.contains_key(*module))
+        };
+        let modules = after
+            .modules
+            .keys()
+            .filter(|module| !known(module))
+            .map(|module| IdentityId { device: device.clone(), module: Some(module.clone()) });
+        let new = self.before.is_none().then(|| device.clone().into());
+        new.into_iter().chain(modules).collect()
+    }
+
     /// The identities whose twin has another version than before.
     pub(crate) fn changed_twins(&self) -> Vec<(IdentityId, Side<'c>, Side<'c>)> {
         let before = self.before_sides();
@@ -258,7 +274,7 @@ pub trait EventLog: Send + Sync + 'static {
     fn partitions(&self) -> usize;
 
     /// Appends to a partition.
-    fn append(&self, partition: usize, event: Event) -> Answer<'_, u64>;
+    fn append(&self, partition: usize, event: Arc<Event>) -> Answer<'_, u64>;
 
     /// Up to `max` events of a partition, from the sequence number `from` or the oldest kept.
     fn read(&self, partition: usize, from: u64, max: usize) -> Answer<'_, Vec<LoggedEvent>>;

@@ -40,16 +40,27 @@ pub(crate) enum ConnectRefusal {
     Credential { id: IdentityId, why: Refusal },
     #[error("{id}: will is for topic {topic:?}, expected the device's own events at QoS 0 or 1")]
     Will { id: IdentityId, topic: String },
-    #[error("{0}")]
-    Hub(HubError),
+    #[error("{id}: {why}")]
+    Hub { id: IdentityId, why: HubError },
 }
 
 impl ConnectRefusal {
+    /// Who is refused, as far as that was said.
+    pub(crate) fn id(&self) -> Option<&IdentityId> {
+        match self {
+            Self::UserName(_) => None,
+            Self::ClientId { id, .. }
+            | Self::Credential { id, .. }
+            | Self::Will { id, .. }
+            | Self::Hub { id, .. } => Some(id),
+        }
+    }
+
     /// The hub answers 5 to whatever is wrong with a credential, and 3 to a device that is
     /// disabled: iot-sdk-c issues 314 and 2300.
     pub(crate) fn code(&self) -> ConnackCode {
         match self {
-            Self::Credential { why: Refusal::Disabled(_), .. } | Self::Hub(_) => {
+            Self::Credential { why: Refusal::Disabled(_), .. } | Self::Hub { .. } => {
                 ConnackCode::ServerUnavailable
             }
             _ => ConnackCode::NotAuthorized,
@@ -72,7 +83,7 @@ pub(crate) async fn admit(
     let refused = |why| ConnectRefusal::Credential { id: id.clone(), why };
     let failed = |error| match error {
         HubError::Unauthorized(why) => refused(why),
-        error => ConnectRefusal::Hub(error),
+        why => ConnectRefusal::Hub { id: id.clone(), why },
     };
     let credential = Credential::of(&connect.password, shown).map_err(refused)?;
     let hub = credential.hub(&name.host, directory).map_err(refused)?;

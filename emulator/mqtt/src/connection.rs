@@ -106,6 +106,7 @@ where
     let inflight = Inflight::default();
     let end =
         Conversation { socket, uplink: &uplink, receiver, inflight, silence }.run(drain).await;
+    uplink.session.ends(&end);
     match &end {
         End::Violation(why) => info!(%id, %why, "closed the connection"),
         end => debug!(%id, why = %end, "disconnected"),
@@ -159,7 +160,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                     5 => frame::write_connack_of_5(&mut self.output),
                     _ => self.refuse(ConnackCode::UnacceptableVersion),
                 }
-                return Err(End::Refused(format!("MQTT level {level}, expected 4")));
+                let why = format!("MQTT level {level}, expected 4");
+                directory.default_hub().note_refusal("mqtt", None, &why);
+                return Err(End::Refused(why));
             }
             _ => return Err(Violation::NotConnect.into()),
         };
@@ -171,6 +174,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             }
             Err(why) => {
                 info!(%why, "refused a connection");
+                directory.default_hub().note_refusal("mqtt", why.id(), &why);
                 self.refuse(why.code());
                 Err(End::Refused(why.to_string()))
             }

@@ -109,12 +109,17 @@ impl Uplink {
 
     /// A device over its rate waits for its acknowledgement; far over it, it is disconnected.
     async fn send_event(&self, message: Message) -> Result<(), HubError> {
-        self.hub.admit_of(Operation::SendEvent(message.size()), Some(self.session.id())).await?;
-        self.session.send_event(message).await
+        let operation = Operation::SendEvent(message.size());
+        let send = async {
+            self.hub.admit_of(operation, Some(self.session.id())).await?;
+            self.session.send_event(message).await
+        };
+        self.session.noted(operation, send.await)
     }
 
     async fn get_twin(&self, rid: RequestId, output: &mut BytesMut) {
-        let answer = self.try_get_twin().await.map(|twin| Answer {
+        let twin = self.session.noted(Operation::ReadTwin, self.try_get_twin().await);
+        let answer = twin.map(|twin| Answer {
             status: 200,
             version: None,
             body: json::twin::device_document(&twin, self.layout()),
@@ -135,6 +140,7 @@ impl Uplink {
         output: &mut BytesMut,
     ) {
         let version = self.try_patch_reported(expected, body).await;
+        let version = self.session.noted(Operation::UpdateTwin, version);
         let answer = version.map(|version| Answer {
             status: 204,
             version: Some(version),

@@ -10,6 +10,7 @@ use iothub_core::auth::Refusal;
 use iothub_core::directory::Directory;
 use iothub_core::error::HubError;
 use iothub_core::hub::Hub;
+use iothub_core::journal::What;
 use iothub_wire::json::error::{classic, flat, nested, tracking_id};
 use tracing::{debug, info};
 
@@ -66,6 +67,7 @@ pub(crate) async fn finish(
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let mut response = next.run(request).await;
     let hub = directory.default_hub();
+    let mut why = None;
     if let Some(Failure(error)) = response.extensions_mut().remove::<Failure>() {
         let path = uri.path();
         match &error {
@@ -73,7 +75,11 @@ pub(crate) async fn finish(
             error => debug!(%method, path, %error, "answered with an error"),
         }
         write_error(&mut response, &error, hub);
+        why = Some(error.to_string());
     }
+    let status = response.status().as_u16();
+    let (method, path) = (method.to_string(), uri.path().to_owned());
+    hub.note(None, What::Request { method, path, status, why });
     let headers = response.headers_mut();
     headers.insert(SERVER, HeaderValue::from_static("Microsoft-HTTPAPI/2.0"));
     headers.insert(VARY, HeaderValue::from_static("Origin"));

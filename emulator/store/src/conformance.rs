@@ -128,9 +128,9 @@ fn event(body: &str) -> Event {
 /// Events keep their order and their numbers within a partition.
 pub(crate) async fn events_are_numbered(log: impl EventLog) {
     for (body, number) in [("0", 0), ("1", 1), ("2", 2)] {
-        assert_eq!(log.append(0, event(body)).await, Ok(number));
+        assert_eq!(log.append(0, event(body).into()).await, Ok(number));
     }
-    assert_eq!(log.append(1, event("other")).await, Ok(0));
+    assert_eq!(log.append(1, event("other").into()).await, Ok(0));
     let read = log.read(0, 1, 10).await.unwrap();
     let found: Vec<_> = read
         .iter()
@@ -139,7 +139,7 @@ pub(crate) async fn events_are_numbered(log: impl EventLog) {
     assert_eq!(found, [(1, "1".into()), (2, "2".into())]);
     assert_eq!(log.read(0, 0, 1).await.unwrap().len(), 1);
     assert!(log.read(0, 3, 10).await.unwrap().is_empty());
-    assert!(log.append(log.partitions(), event("x")).await.is_err());
+    assert!(log.append(log.partitions(), event("x").into()).await.is_err());
 }
 
 /// A reader finds where to begin, and hears of what comes.
@@ -148,7 +148,7 @@ pub(crate) async fn events_are_found(log: impl EventLog) {
     let mut grown = log.watch(0).unwrap();
     assert!(log.watch(1).is_none());
     for second in [10, 20, 20, 30] {
-        log.append(0, Event { enqueued: at(second), ..event("x") }).await.unwrap();
+        log.append(0, Event { enqueued: at(second), ..event("x") }.into()).await.unwrap();
     }
     assert_eq!(*grown.borrow_and_update(), 4);
     let state = log.state(0).await.unwrap();

@@ -138,7 +138,7 @@ impl MemoryEventLog {
         })
     }
 
-    fn push(&self, partition: usize, event: Event) -> Result<u64, StoreError> {
+    fn push(&self, partition: usize, event: Arc<Event>) -> Result<u64, StoreError> {
         let shelf = self.shelf(partition)?;
         let number = self.lock(shelf).push(event, self.max_bytes);
         // Appends may overtake each other here; a reader is told of the furthest.
@@ -152,14 +152,14 @@ impl MemoryEventLog {
 }
 
 impl Partition {
-    fn push(&mut self, event: Event, max_bytes: usize) -> u64 {
+    fn push(&mut self, event: Arc<Event>, max_bytes: usize) -> u64 {
         let cost = event.kept_bytes();
         let offset = self.offset;
         self.offset += cost as u64;
         self.last_offset = Some(offset);
         self.last_enqueued = event.enqueued;
         self.bytes += cost;
-        self.events.push_back(Kept { offset, event: Arc::new(event) });
+        self.events.push_back(Kept { offset, event });
         while self.bytes > max_bytes && self.events.len() > 1 {
             self.forget_oldest();
         }
@@ -232,7 +232,7 @@ impl EventLog for MemoryEventLog {
         self.partitions.len()
     }
 
-    fn append(&self, partition: usize, event: Event) -> Answer<'_, u64> {
+    fn append(&self, partition: usize, event: Arc<Event>) -> Answer<'_, u64> {
         Box::pin(ready(self.push(partition, event)))
     }
 
@@ -297,7 +297,7 @@ mod tests {
     async fn a_full_partition_forgets_its_oldest() {
         let log = MemoryEventLog::new(1, 3 * (limits::EVENT_OVERHEAD_BYTES + 100));
         for _ in 0..10 {
-            log.append(0, event(Timestamp::NEVER)).await.unwrap();
+            log.append(0, event(Timestamp::NEVER).into()).await.unwrap();
         }
         assert_eq!(kept(&log).await, [7, 8, 9]);
     }
@@ -307,9 +307,9 @@ mod tests {
         let (start, hour) = (Timestamp::from_unix_seconds(1_000_000), Duration::from_secs(3600));
         let clock = Arc::new(ManualClock::new(start));
         let log = MemoryEventLog::new(1, 1 << 20).kept_for(24 * hour, clock.clone());
-        log.append(0, event(clock.now())).await.unwrap();
+        log.append(0, event(clock.now()).into()).await.unwrap();
         clock.advance(12 * hour);
-        log.append(0, event(clock.now())).await.unwrap();
+        log.append(0, event(clock.now()).into()).await.unwrap();
         assert_eq!(kept(&log).await, [0, 1]);
         clock.advance(12 * hour);
         assert_eq!(kept(&log).await, [1]);
@@ -317,6 +317,6 @@ mod tests {
         assert!(kept(&log).await.is_empty());
         let state = log.state(0).await.unwrap();
         assert_eq!((state.first, state.next), (2, 2));
-        assert_eq!(log.append(0, event(clock.now())).await, Ok(2));
+        assert_eq!(log.append(0, event(clock.now()).into()).await, Ok(2));
     }
 }

@@ -24,6 +24,22 @@
 //! # }
 //! ```
 //!
+//! Waiting for what should happen; what happened instead is in the message of the panic:
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # use iothub_core::ids::DeviceId;
+//! # use iothub_core::registry::identity::IdentityDraft;
+//! # use serde_json::json;
+//! # let emulator = iothub_testkit::Emulator::start().await?;
+//! # let id = DeviceId::parse("dev1")?;
+//! # emulator.service()?.create_device(&id, &IdentityDraft::default()).await?;
+//! emulator.expect(json!({"kind": "created", "deviceId": "dev1"})).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! More hubs, one for each test, say, in the same emulator:
 //!
 //! ```
@@ -55,8 +71,9 @@ use iothub_core::session::ServiceSession;
 use iothub_emulator::StartError;
 use iothub_emulator::config::HostName;
 pub use iothub_emulator::config::{Config, Tier};
-pub use iothub_emulator::{ClockFacts, HubFacts, HubRefusal, Turn};
+pub use iothub_emulator::{ClockFacts, Expectation, HubFacts, HubRefusal, Turn, Unmet};
 use iothub_emulator::{Harness as _, WantedHub};
+use serde_json::{Value, json};
 
 /// The policy with all rights.
 const OWNER: &str = "iothubowner";
@@ -215,6 +232,39 @@ impl Emulator {
         let hub = self.hub();
         let added = hub.add_fault(fault)?;
         Some(FaultGuard { hub, id: added.id })
+    }
+
+    /// Waits some seconds until the journal of the first hub has an entry that has all of
+    /// `pattern`, such as `{"kind": "reported", "deviceId": "dev1", "patch": {"fan": "on"}}`; the
+    /// kinds and their fields are those of the harness API.
+    ///
+    /// # Errors
+    ///
+    /// None came in time. Printing the error prints the end of the journal.
+    pub async fn expect(&self, pattern: Value) -> Result<Value, Box<Unmet>> {
+        self.expect_as(Expectation::of(pattern)).await
+    }
+
+    /// The same, with a number of an entry behind which to look, and with another patience.
+    ///
+    /// # Errors
+    ///
+    /// As [`Emulator::expect`].
+    pub async fn expect_as(&self, expectation: Expectation) -> Result<Value, Box<Unmet>> {
+        iothub_emulator::expect(&self.hub(), expectation).await
+    }
+
+    /// Waits until a device sends an event with this body.
+    ///
+    /// # Panics
+    ///
+    /// None comes in time; the end of the journal is in the message.
+    pub async fn expect_event(&self, device: &str, body: Value) -> Value {
+        let pattern = json!({ "kind": "event", "deviceId": device, "body": body });
+        match self.expect(pattern).await {
+            Ok(entry) => entry,
+            Err(unmet) => panic!("{unmet}"),
+        }
     }
 
     /// Stops accepting, closes the sessions, and returns when the last one has ended.

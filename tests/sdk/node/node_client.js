@@ -70,6 +70,13 @@ test('connections_are_seen_and_ended_and_the_clock_is_turned', async () => {
   const device = await hub.createDevice('dev1');
   const client = Client.fromConnectionString(device.connectionString, Mqtt);
   await client.open();
+  await client.sendEvent(new Message('{"t":31}'));
+  const entry = await hub.expect({ kind: 'event', deviceId: 'dev1', body: { t: 31 } });
+  assert.deepEqual(entry.endpoints, ['events']);
+  const later = await hub.journal({ after: entry.number });
+  assert.equal(later.some(({ kind }) => kind === 'event'), false);
+  const never = hub.expect({ kind: 'method' }, { timeout: 0.2, after: 1 });
+  await assert.rejects(never, /nothing like .*"kind":"connected"/s);
   const [connection] = await hub.connections();
   assert.equal(connection.deviceId, 'dev1');
   await client.close();

@@ -27,6 +27,7 @@ mod harness;
 mod identity;
 mod illegal;
 mod jobs;
+mod journal;
 mod legacy;
 mod load;
 mod method;

@@ -140,12 +140,16 @@ class Emulator:
         """The certificate to trust."""
         return self._send("GET", "/ca.pem", None).decode()
 
-    def ask(self, method: str, path: str, body: Any = None) -> Any:
+    def ask(
+        self, method: str, path: str, body: Any = None, timeout: float = ANSWER_SECONDS
+    ) -> Any:
         """A request to the harness API, for what has no method here."""
-        answer = self._send(method, path, body)
+        answer = self._send(method, path, body, timeout)
         return json.loads(answer) if answer else None
 
-    def _send(self, method: str, path: str, body: Any) -> bytes:
+    def _send(
+        self, method: str, path: str, body: Any, timeout: float = ANSWER_SECONDS
+    ) -> bytes:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data=data, method=method)
         if self._token is not None:
@@ -153,7 +157,7 @@ class Emulator:
         # No proxy stands between a test and its emulator.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(request, timeout=ANSWER_SECONDS) as answer:
+            with opener.open(request, timeout=timeout) as answer:
                 return bytes(answer.read())
         except urllib.error.HTTPError as error:
             raise EmulatorError(f"{method} {path}: {_message(error)}") from None

@@ -85,6 +85,29 @@ class Hub:
         found: List[Dict[str, Any]] = self._emulator.ask("GET", f"/hubs/{self.name}/faults")
         return found
 
+    def journal(self, after: int = 0) -> List[Dict[str, Any]]:
+        """What arrived and what was decided, behind the entry with the number ``after``."""
+        path, found = f"/hubs/{self.name}/journal?after=", []
+        while True:
+            page = self._emulator.ask("GET", f"{path}{after}")
+            found.extend(page["entries"])
+            if not page["more"]:
+                return found
+            after = page["last"]
+
+    def expect(self, timeout: float = 10, after: int = 0, **match: Any) -> Dict[str, Any]:
+        """Waits until the journal has an entry that has all of this, and gives it::
+
+            hub.expect(kind="event", deviceId="dev1", body={"t": 31})
+
+        If none comes in time, the error shows the last entries instead.
+        """
+        wanted = {"match": match, "timeout": timeout, "after": after}
+        path = f"/hubs/{self.name}/journal/expect"
+        patience = timeout + ANSWER_SECONDS
+        entry: Dict[str, Any] = self._emulator.ask("POST", path, wanted, patience)
+        return entry
+
     def delete(self) -> None:
         """Ends the hub and its connections."""
         self._emulator.ask("DELETE", f"/hubs/{self.name}")

@@ -4,13 +4,32 @@ With the variable ``IOTHUB_EMULATOR_URL`` (and ``IOTHUB_EMULATOR_TOKEN`` from an
 use an emulator that runs; without it each process of pytest starts one.
 """
 
+import json
 import os
-from typing import Iterator
+from typing import Any, Generator, Iterator
 
 import pytest
 
-from .emulator import Emulator
+from .emulator import Emulator, EmulatorError
 from .hub import Device, Hub
+
+
+#: How much of the journal is shown of a test that failed.
+SHOWN = 30
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
+    """Shows of a test that failed what its hub saw."""
+    outcome = yield
+    report = outcome.get_result()
+    hub = getattr(item, "funcargs", {}).get("iothub")
+    if report.when == "call" and report.failed and isinstance(hub, Hub):
+        try:
+            lines = [json.dumps(entry) for entry in hub.journal()[-SHOWN:]]
+        except EmulatorError as error:
+            lines = [str(error)]
+        report.sections.append((f"journal of hub {hub.name}", "\n".join(lines)))
 
 
 @pytest.fixture(scope="session")

@@ -93,13 +93,20 @@ impl From<Reason> for FeedbackStatus {
     }
 }
 
+impl Settled<DeviceboundMessage> {
+    /// Which message left the queue, and what became of it.
+    pub(super) fn outcome(&self) -> (&Arc<DeviceboundMessage>, FeedbackStatus) {
+        match self {
+            Self::Completed(Completed(message)) => (message, FeedbackStatus::Success),
+            Self::DeadLettered(DeadLettered(message, reason)) => (message, (*reason).into()),
+        }
+    }
+}
+
 impl FeedbackRecord {
     /// What the sender of a message hears of its end, if it asked.
     pub(super) fn of(settled: &Settled<DeviceboundMessage>, now: Timestamp) -> Option<Self> {
-        let (message, status) = match settled {
-            Settled::Completed(Completed(message)) => (message, FeedbackStatus::Success),
-            Settled::DeadLettered(DeadLettered(message, reason)) => (message, (*reason).into()),
-        };
+        let (message, status) = settled.outcome();
         status.concerns(message.ack?).then(|| Self {
             original_message_id: message.system(SystemProperty::MessageId).map(str::to_owned),
             at: now,

@@ -150,13 +150,13 @@ impl<T> Queue<T> {
     }
 
     /// Adds something at the end.
-    pub(crate) fn push(&mut self, item: T, expires: Timestamp) -> Result<(), Full> {
+    pub(crate) fn push(&mut self, item: impl Into<Arc<T>>, expires: Timestamp) -> Result<(), Full> {
         if self.len() >= self.depth {
             return Err(Full);
         }
         self.last_sequence += 1;
         let enqueued = Enqueued {
-            item: Arc::new(item),
+            item: item.into(),
             expires,
             delivery_count: 0,
             redelivered: false,

@@ -4,7 +4,7 @@
 //! in the background: who waits for a message or for feedback sleeps until the next deadline.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dashmap::{DashMap, Entry};
 use tokio::sync::Notify;
@@ -13,14 +13,16 @@ use super::feedback::{FeedbackDelivery, FeedbackQueue, FeedbackRecord};
 use super::queue::{LockLost, Queue, Reason, Received, Receiver, Settled};
 use super::{Delivery, DeviceboundMessage, LockToken, Settlement};
 use crate::error::HubError;
+use crate::event::SystemProperty;
 use crate::ids::{DeviceId, GenerationId};
+use crate::journal::{Journal, Step, What};
 use crate::limits;
 use crate::session::{Assurance, ConnectionId, Subscription};
 use crate::time::Timestamp;
 
 /// The queues of a hub's devices. There is one for each device that ever got a message; it goes
 /// with the identity.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Queues {
     by_device: DashMap<DeviceId, DeviceQueue>,
     /// The next deadline of each queue that has one. Locked after a shard, never before.
@@ -28,6 +30,7 @@ pub(crate) struct Queues {
     feedback: Mutex<FeedbackQueue>,
     /// Wakes who waits for feedback.
     more_feedback: Notify,
+    journal: Arc<Journal>,
 }
 
 #[derive(Debug)]
@@ -48,6 +51,16 @@ pub(crate) enum Taking {
 }
 
 impl Queues {
+    pub(crate) fn new(journal: Arc<Journal>) -> Self {
+        Self {
+            by_device: DashMap::default(),
+            deadlines: Mutex::default(),
+            feedback: Mutex::default(),
+            more_feedback: Notify::new(),
+            journal,
+        }
+    }
+
     /// Adds a message to the queue of its device.
     pub(crate) fn push(&self, message: DeviceboundMessage, now: Timestamp) -> Result<(), HubError> {
         let (device, generation) = (message.device.clone(), message.generation);
@@ -61,7 +74,10 @@ impl Queues {
         }
         self.work(&device, &mut queue, now, |messages, _| {
             let expires = message.expires();
-            messages.push(message, expires).map_err(|_| full())
+            let message = Arc::new(message);
+            messages.push(message.clone(), expires).map_err(|_| full())?;
+            self.note(&message, Step::Enqueued, now);
+            Ok(())
         })
     }
 
@@ -75,7 +91,8 @@ impl Queues {
     ) -> Option<Delivery> {
         let receiver = Receiver { token, until, holder: None };
         let received = self.with(device, generation, now, |messages, _| messages.receive(receiver));
-        received.flatten().map(|received| delivery(received, token, Assurance::AtLeastOnce))
+        let received = received.flatten()?;
+        Some(self.delivery(received, token, Assurance::AtLeastOnce, now))
     }
 
     /// The next message for a connection with this subscription.
@@ -100,11 +117,13 @@ impl Queues {
             );
             while let Some(received) = messages.receive(receiver) {
                 if subscription.assurance == Assurance::AtLeastOnce {
-                    return Taking::Taken(delivery(received, token, Assurance::AtLeastOnce));
+                    let assurance = Assurance::AtLeastOnce;
+                    return Taking::Taken(self.delivery(received, token, assurance, now));
                 }
                 settled.extend(messages.acknowledge(received.sequence_number, connection));
                 if !received.redelivered {
-                    return Taking::Taken(delivery(received, token, Assurance::AtMostOnce));
+                    let assurance = Assurance::AtMostOnce;
+                    return Taking::Taken(self.delivery(received, token, assurance, now));
                 }
             }
             Taking::NothingUntil(messages.next_deadline())
@@ -297,6 +316,9 @@ impl Queues {
     }
 
     fn tell(&self, settled: &[Settled<DeviceboundMessage>], now: Timestamp) {
+        for (message, status) in settled.iter().map(Settled::outcome) {
+            self.note(message, Step::Ended(status), now);
+        }
         let records: Vec<_> =
             settled.iter().filter_map(|settled| FeedbackRecord::of(settled, now)).collect();
         if records.is_empty() {
@@ -308,6 +330,24 @@ impl Queues {
         }
         drop(feedback);
         self.more_feedback.notify_waiters();
+    }
+
+    fn delivery(
+        &self,
+        received: Received<DeviceboundMessage>,
+        lock_token: LockToken,
+        assurance: Assurance,
+        now: Timestamp,
+    ) -> Delivery {
+        let Received { item: message, sequence_number, delivery_count, redelivered } = received;
+        self.note(&message, Step::Delivered, now);
+        Delivery { message, sequence_number, lock_token, delivery_count, redelivered, assurance }
+    }
+
+    fn note(&self, message: &DeviceboundMessage, step: Step, now: Timestamp) {
+        let message_id = message.system(SystemProperty::MessageId).map(str::to_owned);
+        let id = message.device.clone().into();
+        self.journal.write(now, Some(&id), What::Devicebound { message_id, step });
     }
 
     // A poisoned lock means that a statement below panicked; what is behind it is still sound.
@@ -326,13 +366,4 @@ impl DeviceQueue {
         let messages = Queue::new(limits::DEVICEBOUND_QUEUE, limits::DEVICEBOUND_MAX_DELIVERIES);
         Self { generation, messages, deadline: None }
     }
-}
-
-fn delivery(
-    received: Received<DeviceboundMessage>,
-    lock_token: LockToken,
-    assurance: Assurance,
-) -> Delivery {
-    let Received { item, sequence_number, delivery_count, redelivered } = received;
-    Delivery { message: item, sequence_number, lock_token, delivery_count, redelivered, assurance }
 }

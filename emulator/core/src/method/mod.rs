@@ -141,6 +141,11 @@ impl From<&Value> for Payload {
 }
 
 impl MethodRequest {
+    /// What is called.
+    pub(crate) fn name(&self) -> &MethodName {
+        &self.name
+    }
+
     /// A request, if it keeps within what the service allows.
     ///
     /// # Errors

@@ -4,10 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::properties::{EndpointKind, EndpointProperties};
-use super::{Routing, Target, enrichment};
+use super::{BUILT_IN, Routing, Target, enrichment};
 use crate::error::HubError;
 use crate::event::{Event, EventSource, partition_of};
 use crate::hub::Hub;
+use crate::journal::What;
 use crate::query::message::MessageDocument;
 use crate::store::{Answer, EventHub, EventLog};
 use crate::time::Timestamp;
@@ -88,45 +89,57 @@ impl Hub {
     pub(crate) async fn publish(&self, event: Event) -> Result<(), HubError> {
         let wiring = self.routing();
         if wiring.plain && event.source == EventSource::Telemetry {
-            return append(&**self.events(), event).await;
+            let event = Arc::new(event);
+            append(&**self.events(), event.clone()).await?;
+            self.note_event(event, vec![BUILT_IN.to_owned()]);
+            return Ok(());
         }
-        for (target, event) in self.routed(&wiring.routing, event).await? {
+        let routed = self.routed(&wiring.routing, &event).await?;
+        let endpoints = routed.iter().filter_map(|(target, _)| wiring.routing.name_of(*target));
+        let endpoints = endpoints.map(str::to_owned).collect();
+        for (target, event) in routed {
             match target {
                 Target::BuiltIn => append(&**self.events(), event).await?,
                 Target::Custom(index) => match wiring.outlets.get(index) {
                     Some(Outlet::EventHub(log)) => append(&**log, event).await?,
-                    Some(Outlet::Sink(sink)) => sink.take(Arc::new(event)).await?,
+                    Some(Outlet::Sink(sink)) => sink.take(event).await?,
                     None => {}
                 },
             }
         }
+        self.note_event(Arc::new(event), endpoints);
         Ok(())
+    }
+
+    fn note_event(&self, event: Arc<Event>, endpoints: Vec<String>) {
+        let id = event.sender.clone();
+        self.note(Some(&id), What::Event { event, endpoints });
     }
 
     /// What goes where: for each endpoint its own copy, which is cheap, since bodies are shared.
     async fn routed(
         &self,
         routing: &Routing,
-        event: Event,
-    ) -> Result<Vec<(Target, Event)>, HubError> {
+        event: &Event,
+    ) -> Result<Vec<(Target, Arc<Event>)>, HubError> {
         let sender = if routing.reads_twin(event.source) {
             self.records().get(&event.sender.device).await?.map(|found| found.record)
         } else {
             None
         };
-        let message = MessageDocument::new(&event, sender);
+        let message = MessageDocument::new(event, sender);
         let enriched = |target: Target| {
             let mut copy = event.clone();
             for enrichment in routing.enrichments.iter().filter(|one| one.is_for(target)) {
                 enrichment::set(&mut copy, enrichment.property(self.name(), &message));
             }
-            (target, copy)
+            (target, Arc::new(copy))
         };
         Ok(routing.targets(event.source, &message).into_iter().map(enriched).collect())
     }
 }
 
-async fn append(log: &dyn EventLog, event: Event) -> Result<(), HubError> {
+async fn append(log: &dyn EventLog, event: Arc<Event>) -> Result<(), HubError> {
     let partition = partition_of(&event.sender, log.partitions());
     log.append(partition, event).await?;
     Ok(())

@@ -66,12 +66,17 @@ impl Routing {
             },
             None => fallback.verdict(event.source, &message),
         }));
-        let name = |target| match target {
-            Target::BuiltIn => Some(BUILT_IN.to_owned()),
-            Target::Custom(index) => self.endpoints.get(index).map(|found| found.name.clone()),
-        };
         let targets = self.targets(event.source, &message);
-        Trial { routes, endpoints: targets.into_iter().filter_map(name).collect() }
+        let endpoints = targets.into_iter().filter_map(|target| self.name_of(target));
+        Trial { routes, endpoints: endpoints.map(str::to_owned).collect() }
+    }
+
+    /// What an endpoint is called.
+    pub(super) fn name_of(&self, target: Target) -> Option<&str> {
+        match target {
+            Target::BuiltIn => Some(BUILT_IN),
+            Target::Custom(index) => self.endpoints.get(index).map(|found| found.name.as_str()),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a connected device or module may do.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::downlink::DownlinkReceiver;
 use super::mailbox::Mailbox;
@@ -9,10 +9,13 @@ use super::subscriptions::{Assurance, Channel};
 use crate::auth::{Credentials, DevicePrincipal, Refusal};
 use crate::error::HubError;
 use crate::event::Message;
+use crate::fault;
 use crate::hub::Hub;
 use crate::ids::IdentityId;
+use crate::journal::What;
 use crate::method::broker::{Calls, Lost};
 use crate::registry::identity::Status;
+use crate::throttle::Operation;
 use crate::time::Timestamp;
 use crate::twin::{Dialect, Document, Twin};
 
@@ -46,6 +49,8 @@ pub struct DeviceSession {
     model_id: Option<String>,
     activity: Arc<Activity>,
     calls: Arc<Calls>,
+    /// Why it ends, if that is known.
+    end: OnceLock<String>,
 }
 
 impl DeviceSession {
@@ -64,14 +69,44 @@ impl DeviceSession {
             );
         receiver.open_mailbox(Mailbox::of(&hub, &principal, connection));
         let model_id = connect.model_id;
-        let session = Self { hub, principal, connection, model_id, activity, calls };
+        let end = OnceLock::new();
+        let session = Self { hub, principal, connection, model_id, activity, calls, end };
         // The identity may have changed between the check of the credential and the line above,
         // when there was no connection yet that its commit could have closed.
         session.check_identity().await?;
         session.announce_model().await?;
+        session.note(What::Connected { protocol: connect.protocol, resumed });
         session.hub.presences().tell_connected(session.id(), connection);
         session.hub.tell_notices().await;
         Ok(Connected { session, receiver, resumed })
+    }
+
+    /// Says why this connection ends, for the journal. The first reason stands.
+    pub fn ends(&self, why: impl ToString) {
+        self.end.get_or_init(|| why.to_string());
+    }
+
+    /// Notes that an operation failed, if it did.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operation.
+    pub fn noted<T>(
+        &self,
+        operation: Operation,
+        result: Result<T, HubError>,
+    ) -> Result<T, HubError> {
+        if let Err(error) = &result {
+            self.note(What::Failed {
+                operation: fault::name_of(operation),
+                why: error.to_string(),
+            });
+        }
+        result
+    }
+
+    fn note(&self, what: What) {
+        self.hub.note(Some(self.id()), what);
     }
 
     /// Who is connected.
@@ -132,7 +167,9 @@ impl DeviceSession {
         self.heard();
         let found = self.hub.record(&self.id().device).await?;
         let twin = found.record.twin_of(self.id());
-        twin.cloned().ok_or_else(|| HubError::not_found(self.id()))
+        let twin = twin.cloned().ok_or_else(|| HubError::not_found(self.id()))?;
+        self.note(What::TwinRead);
+        Ok(twin)
     }
 
     /// Changes the reported properties and returns the version of that section.
@@ -152,7 +189,10 @@ impl DeviceSession {
             |twin: &Twin, now| Ok((twin.reported(patch, expected, dialect, now)?, Vec::new()));
         let changed = self.hub.change_twin(self.id(), change).await?;
         let twin = changed.twin_of(self.id()).ok_or_else(|| HubError::not_found(self.id()))?;
-        Ok(twin.reported.version)
+        let version = twin.reported.version;
+        let patch = serde_json::to_string(patch).unwrap_or_default();
+        self.note(What::Reported { version, patch });
+        Ok(version)
     }
 
     /// Keeps the model that the device announces, for its twin to show.
@@ -194,6 +234,8 @@ impl DeviceSession {
 
 impl Drop for DeviceSession {
     fn drop(&mut self) {
+        let why = self.end.take().unwrap_or_default();
+        self.note(What::Disconnected { why });
         self.release_devicebound();
         self.hub.presences().disconnect(self.principal.id(), self.connection, self.now());
         self.calls.end(Lost::Disconnected);

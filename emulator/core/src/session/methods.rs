@@ -7,6 +7,7 @@ use super::service::ServiceSession;
 use crate::auth::policy::AccessRight;
 use crate::error::HubError;
 use crate::ids::IdentityId;
+use crate::journal::What;
 use crate::method::broker::Answer;
 use crate::method::{self, CallId, MethodAnswer, MethodRequest};
 
@@ -24,7 +25,14 @@ impl ServiceSession {
         request: &MethodRequest,
     ) -> Result<MethodAnswer, HubError> {
         self.require(AccessRight::ServiceConnect)?;
-        method::invoke(self.hub(), id, request).await
+        let result = method::invoke(self.hub(), id, request).await;
+        let outcome = match &result {
+            Ok(answer) => Ok(answer.status),
+            Err(error) => Err(error.to_string()),
+        };
+        self.hub()
+            .note(Some(id), What::Method { name: request.name().as_str().to_owned(), outcome });
+        result
     }
 }
 

@@ -1,0 +1,247 @@
+//! `/hubs/{name}/journal`: what arrived and what was decided, and waiting for what should.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use iothub_core::hub::Hub;
+use iothub_core::journal::{Entry, Journal};
+use iothub_core::limits;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::{Instant, timeout_at};
+
+use crate::entry::{document, matches};
+use crate::hubs::{Hubs, hub_of, invalid, object, refusal};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const LONGEST_PATIENCE: f64 = 600.0;
+/// How many entries somebody is shown who waited in vain.
+const SHOWN: usize = 20;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Place {
+    /// The number of the last entry that is known already.
+    after: u64,
+}
+
+/// What somebody waits for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expectation {
+    /// What the entry has: what stands here must be in it, more may be.
+    pub pattern: Value,
+    /// The number of the last entry that does not count.
+    pub after: u64,
+    /// How long to wait.
+    pub patience: Duration,
+}
+
+/// Nothing came that was expected; printing it prints the journal.
+pub struct Unmet {
+    expected: Value,
+    patience: Duration,
+    over: bool,
+    /// The last entries that were seen instead.
+    pub seen: Vec<Value>,
+}
+
+impl Expectation {
+    /// Waits some seconds for an entry like this, among all of the journal.
+    pub fn of(pattern: Value) -> Self {
+        Self { pattern, after: 0, patience: PATIENCE }
+    }
+}
+
+/// Waits until the journal of a hub has an entry as it is expected.
+///
+/// # Errors
+///
+/// None came in time.
+pub async fn expect(hub: &Hub, expectation: Expectation) -> Result<Value, Box<Unmet>> {
+    // The hub itself may end meanwhile, and takes nothing with it but its journal.
+    let journal = Arc::clone(hub.journal());
+    let deadline = Instant::now() + expectation.patience;
+    let mut after = expectation.after;
+    let over = loop {
+        for entry in journal.after(after, limits::JOURNAL_PAGE) {
+            after = entry.number;
+            let entry = document(&entry);
+            if matches(&expectation.pattern, &entry) {
+                return Ok(entry);
+            }
+        }
+        match timeout_at(deadline, journal.more(after)).await {
+            Ok(true) => {}
+            Ok(false) => break true,
+            Err(_) => break false,
+        }
+    };
+    Err(Box::new(Unmet {
+        expected: expectation.pattern,
+        patience: expectation.patience,
+        over,
+        seen: last(&journal, expectation.after),
+    }))
+}
+
+fn last(journal: &Journal, after: u64) -> Vec<Value> {
+    let from = journal.last().saturating_sub(SHOWN as u64).max(after);
+    journal.after(from, SHOWN).iter().map(|entry| document(entry)).collect()
+}
+
+impl fmt::Display for Unmet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { expected, patience, over, seen } = self;
+        let why = if *over { "before the hub ended" } else { "in time" };
+        write!(f, "nothing like {expected} came {why} ({} s); ", patience.as_secs_f64())?;
+        if seen.is_empty() {
+            return f.write_str("the journal has no entries");
+        }
+        f.write_str("the last entries of the journal:")?;
+        seen.iter().try_for_each(|entry| write!(f, "\n  {entry}"))
+    }
+}
+
+// As `unwrap` in a test prints it.
+impl fmt::Debug for Unmet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for Unmet {}
+
+pub(crate) async fn list<H: Hubs>(
+    State(hubs): State<Arc<H>>,
+    Path(name): Path<String>,
+    place: Result<Query<Place>, QueryRejection>,
+) -> Result<Json<Value>, Response> {
+    let hub = hub_of(hubs.as_ref(), &name).map_err(IntoResponse::into_response)?;
+    let Query(place) = place.map_err(|why| misplaced(&why))?;
+    let entries = hub.journal().after(place.after, limits::JOURNAL_PAGE);
+    let last = entries.last().map_or(place.after, |entry| entry.number);
+    let more = last < hub.journal().last();
+    let entries: Vec<_> = entries.iter().map(|entry| document(entry)).collect();
+    Ok(Json(json!({ "entries": entries, "last": last, "more": more })))
+}
+
+/// Server-sent events: one per entry, with its number as the id.
+pub(crate) async fn follow<H: Hubs>(
+    State(hubs): State<Arc<H>>,
+    Path(name): Path<String>,
+    place: Result<Query<Place>, QueryRejection>,
+) -> Result<Response, Response> {
+    let hub = hub_of(hubs.as_ref(), &name).map_err(IntoResponse::into_response)?;
+    let Query(place) = place.map_err(|why| misplaced(&why))?;
+    let begin = (Arc::clone(hub.journal()), place.after);
+    let stream = futures_util::stream::unfold(begin, |(journal, after)| async move {
+        if !journal.more(after).await {
+            return None;
+        }
+        let entries = journal.after(after, limits::JOURNAL_PAGE);
+        let last = entries.last().map_or_else(|| journal.last(), |entry| entry.number);
+        let text: String = entries.iter().map(|entry| event(entry)).collect();
+        Some((Ok::<_, Infallible>(Bytes::from(text)), (journal, last)))
+    });
+    let headers = [(CONTENT_TYPE, "text/event-stream")];
+    Ok((headers, Body::from_stream(stream)).into_response())
+}
+
+/// The refusal that a place deserves which is none.
+fn misplaced(why: &QueryRejection) -> Response {
+    invalid("InvalidPlace", &[format!("after is not the number of an entry: {why}")])
+}
+
+fn event(entry: &Entry) -> String {
+    format!("id: {}\ndata: {}\n\n", entry.number, document(entry))
+}
+
+pub(crate) async fn wait<H: Hubs>(
+    State(hubs): State<Arc<H>>,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Result<Json<Value>, Response> {
+    let hub = hub_of(hubs.as_ref(), &name).map_err(IntoResponse::into_response)?;
+    let expectation = parse(&body).map_err(|mistakes| invalid("InvalidExpectation", &mistakes))?;
+    expect(&hub, expectation).await.map(Json).map_err(|unmet| {
+        refusal(StatusCode::EXPECTATION_FAILED, "ExpectationFailed", &unmet.to_string())
+    })
+}
+
+/// Reads what is expected; every mistake in it is told.
+fn parse(body: &[u8]) -> Result<Expectation, Vec<String>> {
+    let fields = object(body)?;
+    let mut expectation = Expectation::of(Value::Null);
+    let mut mistakes = Vec::new();
+    for (field, value) in fields {
+        let expected = match (field.as_str(), &value) {
+            ("match", Value::Object(_)) => {
+                expectation.pattern = value;
+                continue;
+            }
+            ("match", _) => "an object with what the entry has",
+            ("after", value) if value.is_u64() => {
+                expectation.after = value.as_u64().unwrap_or_default();
+                continue;
+            }
+            ("after", _) => "the number of an entry",
+            ("timeout", value) => {
+                let seconds = value.as_f64().filter(|one| (0.0..=LONGEST_PATIENCE).contains(one));
+                if let Some(seconds) = seconds {
+                    expectation.patience = Duration::from_secs_f64(seconds);
+                    continue;
+                }
+                "a number of seconds up to 600"
+            }
+            _ => "no such field, but match, after or timeout",
+        };
+        mistakes.push(format!("{field} is {value}, expected {expected}"));
+    }
+    if mistakes.is_empty() && expectation.pattern.is_null() {
+        mistakes.push("there is no match, expected an object with what the entry has".to_owned());
+    }
+    if mistakes.is_empty() { Ok(expectation) } else { Err(mistakes) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mistake_is_told() {
+        let table: [(&str, &[&str]); 3] = [
+            ("{}", &["there is no match, expected an object with what the entry has"]),
+            (
+                r#"{"match": 1, "after": -1, "timeout": 601, "until": 2}"#,
+                &[
+                    "after is -1, expected the number of an entry",
+                    "match is 1, expected an object with what the entry has",
+                    "timeout is 601, expected a number of seconds up to 600",
+                    "until is 2, expected no such field, but match, after or timeout",
+                ],
+            ),
+            ("[]", &["the body is [], expected an object"]),
+        ];
+        for (body, expected) in table {
+            let mut mistakes = parse(body.as_bytes()).unwrap_err();
+            mistakes.sort();
+            assert_eq!(mistakes, expected, "{body}");
+        }
+        let read = parse(br#"{"match": {"kind": "event"}, "after": 7, "timeout": 0.5}"#);
+        let expected = Expectation {
+            pattern: json!({"kind": "event"}),
+            after: 7,
+            patience: Duration::from_millis(500),
+        };
+        assert_eq!(read, Ok(expected));
+    }
+}
