@@ -259,6 +259,7 @@ impl Emulator {
     /// # Panics
     ///
     /// None comes in time; the end of the journal is in the message.
+    #[expect(clippy::panic, reason = "an assertion of a test")]
     pub async fn expect_event(&self, device: &str, body: Value) -> Value {
         let pattern = json!({ "kind": "event", "deviceId": device, "body": body });
         match self.expect(pattern).await {
