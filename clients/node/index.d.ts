@@ -25,6 +25,18 @@ export interface Fault {
   seed?: number;
 }
 
+/** What a cloud-to-device message has beside its body. */
+export interface Message {
+  properties?: Record<string, string>;
+  messageId?: string;
+  correlationId?: string;
+  userId?: string;
+  contentType?: string;
+  contentEncoding?: string;
+  ack?: 'none' | 'positive' | 'negative' | 'full';
+  expiry?: string;
+}
+
 /** What happened; each kind has fields of its own. */
 export interface Entry {
   number: number;
@@ -62,6 +74,7 @@ export class Hub {
   freeze(frozen?: boolean): Promise<void>;
   injectFault(fault: Fault): Promise<() => Promise<void>>;
   faults(): Promise<Array<Fault & { id: number; hits: number }>>;
+  send(deviceId: string, body?: unknown, message?: Message): Promise<void>;
   journal(options?: { after?: number }): Promise<Entry[]>;
   expect(match: object, options?: { timeout?: number; after?: number }): Promise<Entry>;
   connections(): Promise<Connection[]>;

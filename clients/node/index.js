@@ -174,6 +174,15 @@ class Hub {
   }
 
   /**
+   * Sends a cloud-to-device message; a text as it is, everything else as JSON. More of it:
+   * `properties`, `messageId`, `contentType`, `ack`, `expiry` and so on.
+   */
+  async send(deviceId, body = '', message = {}) {
+    const resource = `/hubs/${this.name}/devicebound/${encodeURIComponent(deviceId)}`;
+    await this.#emulator.ask('POST', resource, { body, ...message });
+  }
+
+  /**
    * Lets operations fail or take long: `operation`, `device`, `error`, `delay`, `count`, `percent`,
    * `seed`. Gives a function that ends it.
    */

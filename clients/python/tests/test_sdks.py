@@ -1,5 +1,7 @@
 """Microsoft's own SDKs, unchanged, each test with a hub of its own."""
 
+import json
+import queue
 import threading
 import time
 
@@ -87,6 +89,16 @@ def test_a_device_is_throttled_as_long_as_a_fault_says_so(device, iothub):
         assert [fault["hits"] for fault in iothub.faults()] == [1]
     assert device.get_twin()["desired"] == {"$version": 1}
     assert iothub.faults() == []
+
+
+def test_a_message_is_sent_over_the_harness(device, iothub):
+    messages = queue.Queue()
+    device.on_message_received = messages.put
+    iothub.send("test-device", {"on": True}, messageId="m1", properties={"color": "red"})
+    message = messages.get(timeout=30)
+    assert json.loads(message.data) == {"on": True}
+    assert (message.message_id, message.custom_properties) == ("m1", {"color": "red"})
+    iothub.expect(kind="devicebound", messageId="m1", step="Success")
 
 
 def test_the_journal_tells_what_arrived(device, iothub):

@@ -15,7 +15,7 @@ use iothub_core::time::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::clock::{self, ClockFacts, Turn};
-use crate::{connections, faults, journal};
+use crate::{connections, devicebound, faults, journal};
 
 /// What can be asked of whoever serves the hubs.
 pub trait Hubs: Send + Sync + 'static {
@@ -135,6 +135,7 @@ pub(crate) fn router<H: Hubs>(hubs: Arc<H>) -> Router {
             "/hubs/{name}/connections/{device}/{module}",
             axum::routing::delete(connections::cut_module::<H>),
         )
+        .route("/hubs/{name}/devicebound/{device}", post(devicebound::send::<H>))
         .route(
             "/hubs/{name}/faults",
             get(faults::list::<H>).post(faults::add::<H>).delete(faults::clear::<H>),

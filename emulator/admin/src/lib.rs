@@ -14,6 +14,7 @@
 //! | `GET /hubs/{name}/clock`, `POST /hubs/{name}/clock` | what time it is for a hub; turns that |
 //! | `GET /hubs/{name}/connections` | who is connected |
 //! | `DELETE /hubs/{name}/connections/{device}[/{module}]` | ends a connection |
+//! | `POST /hubs/{name}/devicebound/{device}` | sends a cloud-to-device message |
 //! | `GET`, `POST`, `DELETE /hubs/{name}/faults` | the faults of a hub; another; none any more |
 //! | `DELETE /hubs/{name}/faults/{id}` | removes a fault |
 //! | `GET /hubs/{name}/journal`, `GET /hubs/{name}/journal/events` | what arrived and what was decided; the same as it happens |
@@ -23,6 +24,7 @@
 
 mod clock;
 mod connections;
+mod devicebound;
 mod entry;
 mod faults;
 mod guard;

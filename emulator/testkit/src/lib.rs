@@ -29,12 +29,12 @@
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # use iothub_core::ids::DeviceId;
+//! # use iothub_core::ids::{DeviceId, Precondition};
 //! # use iothub_core::registry::identity::IdentityDraft;
 //! # use serde_json::json;
 //! # let emulator = iothub_testkit::Emulator::start().await?;
 //! # let id = DeviceId::parse("dev1")?;
-//! # emulator.service()?.create_device(&id, &IdentityDraft::default()).await?;
+//! # emulator.service()?.put_device(&id, &IdentityDraft::default(), &Precondition::None).await?;
 //! emulator.expect(json!({"kind": "created", "deviceId": "dev1"})).await?;
 //! # Ok(())
 //! # }

@@ -14,7 +14,7 @@ const { Mqtt } = require('azure-iot-device-mqtt');
 const { Registry } = require('azure-iothub');
 const { EventHubConsumerClient, earliestEventPosition } = require('@azure/event-hubs');
 
-const { assert, main, test } = require('./harness');
+const { assert, eventually, main, test } = require('./harness');
 const { Emulator, EmulatorError } = require(path.join(__dirname, '../../../clients/node'));
 
 const started = (async () => {
@@ -70,6 +70,12 @@ test('connections_are_seen_and_ended_and_the_clock_is_turned', async () => {
   const device = await hub.createDevice('dev1');
   const client = Client.fromConnectionString(device.connectionString, Mqtt);
   await client.open();
+  const message = new Promise((resolve) => client.once('message', resolve));
+  await eventually(async () => (await hub.connections())[0].subscriptions.includes('devicebound'), 'the subscription');
+  await hub.send('dev1', { on: true }, { messageId: 'm1', properties: { color: 'red' } });
+  assert.deepEqual(JSON.parse((await message).data), { on: true });
+  await client.complete(await message);
+  await hub.expect({ kind: 'devicebound', messageId: 'm1', step: 'Success' });
   await client.sendEvent(new Message('{"t":31}'));
   const entry = await hub.expect({ kind: 'event', deviceId: 'dev1', body: { t: 31 } });
   assert.deepEqual(entry.endpoints, ['events']);

@@ -165,6 +165,19 @@ fn what_cannot_be_done_is_said() {
         ("GET /hubs/none", "", 404, "there is no hub \"none\""),
         ("DELETE /hubs/none", "", 404, "there is no hub \"none\""),
         ("POST /hubs/none/reset", "", 404, "there is no hub \"none\""),
+        ("POST /hubs/emulator/devicebound/none", "{}", 404, "there is no device \"none\""),
+        (
+            "POST /hubs/emulator/devicebound/none",
+            "{\"ttl\": 1}",
+            400,
+            "ttl is 1, expected no such field, but body, properties, messageId, correlationId, userId, contentType, contentEncoding, ack or expiry",
+        ),
+        (
+            "POST /hubs/emulator/devicebound/a%20b",
+            "{}",
+            400,
+            "id has the character ' ', expected letters, digits or one of -:.+%_#*?!(),=@;$'",
+        ),
         (
             "DELETE /hubs/emulator",
             "",
@@ -219,7 +232,7 @@ fn the_description_is_that_of_what_is_served() {
             assert!(told.contains_key(&status.to_string()), "{request} answers {status}: {told:?}");
         }
     }
-    assert_eq!(tried, 22);
+    assert_eq!(tried, 23);
     // What is not described is not served.
     for request in ["PUT /hubs", "PATCH /hubs/emulator", "GET /hubs/emulator/reset"] {
         assert_eq!(admin(&hub, request, "").0, 405, "{request}");

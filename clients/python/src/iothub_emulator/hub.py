@@ -70,6 +70,12 @@ class Hub:
         path = urllib.parse.quote(device_id, safe="")
         self._emulator.ask("DELETE", f"/hubs/{self.name}/connections/{path}")
 
+    def send(self, device_id: str, body: Any = "", **message: Any) -> None:
+        """Sends a cloud-to-device message; a text as it is, everything else as JSON. More of it:
+        ``properties``, ``messageId``, ``contentType``, ``ack``, ``expiry`` and so on."""
+        path = f"/hubs/{self.name}/devicebound/{urllib.parse.quote(device_id, safe='')}"
+        self._emulator.ask("POST", path, {"body": body, **message})
+
     @contextlib.contextmanager
     def fault(self, **fault: Any) -> Iterator[int]:
         """Lets operations fail or take long in this block: ``operation``, ``device``, ``error``,

@@ -9,7 +9,7 @@ use crate::limits;
 use crate::time::Timestamp;
 
 /// The property by which a sender asks for feedback.
-const ACK_PROPERTY: &str = "iothub-ack";
+pub const ACK_PROPERTY: &str = "iothub-ack";
 
 /// Of which outcomes a sender wants to hear.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

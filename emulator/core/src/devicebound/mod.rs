@@ -16,7 +16,7 @@ mod queues;
 
 pub use delivery::Delivery;
 pub use lock_token::LockToken;
-pub use message::{Ack, DeviceboundMessage, Outgoing};
+pub use message::{ACK_PROPERTY, Ack, DeviceboundMessage, Outgoing};
 pub(crate) use queues::{Queues, Taking};
 
 /// What a device does with a message that it received.

@@ -7,10 +7,37 @@ use crate::auth::policy::AccessRight;
 use crate::devicebound::feedback::FeedbackDelivery;
 use crate::devicebound::{LockToken, Outgoing, Settlement};
 use crate::error::HubError;
+use crate::hub::Hub;
 use crate::ids::{DeviceId, IdentityId};
 use crate::registry::identity::DeviceIdentity;
 use crate::throttle::Operation;
 use crate::time::Timestamp;
+
+impl Hub {
+    /// Sends a message to a device for whoever looks after the hub.
+    ///
+    /// # Errors
+    ///
+    /// As [`ServiceSession::send_devicebound`].
+    pub async fn send_devicebound(
+        &self,
+        id: &DeviceId,
+        outgoing: Outgoing,
+    ) -> Result<(), HubError> {
+        self.admit(Operation::SendDevicebound).await?;
+        let generation = self.record(id).await?.record.identity.generation;
+        let now = self.now();
+        self.devicebound().push(outgoing.accept(id, generation, now)?, now)?;
+        // The device may have been deleted since it was read, and its queue with it.
+        let current = self.records().get(id).await?;
+        if current.is_none_or(|current| current.record.identity.generation != generation) {
+            self.devicebound().remove_generation(id, generation);
+            return Err(HubError::DeviceNotFound(id.clone()));
+        }
+        self.presences().wake(&id.clone().into());
+        Ok(())
+    }
+}
 
 impl ServiceSession {
     /// Sends a message to a device; it waits for the device when this returns.
@@ -25,19 +52,7 @@ impl ServiceSession {
         outgoing: Outgoing,
     ) -> Result<(), HubError> {
         self.require(AccessRight::ServiceConnect)?;
-        let hub = self.hub();
-        hub.admit(Operation::SendDevicebound).await?;
-        let generation = hub.record(id).await?.record.identity.generation;
-        let now = hub.now();
-        hub.devicebound().push(outgoing.accept(id, generation, now)?, now)?;
-        // The device may have been deleted since it was read, and its queue with it.
-        let current = hub.records().get(id).await?;
-        if current.is_none_or(|current| current.record.identity.generation != generation) {
-            hub.devicebound().remove_generation(id, generation);
-            return Err(HubError::DeviceNotFound(id.clone()));
-        }
-        hub.presences().wake(&id.clone().into());
-        Ok(())
+        self.hub().send_devicebound(id, outgoing).await
     }
 
     /// Drops every message that waits for a device, and says how many there were.
