@@ -1,11 +1,15 @@
 //! Events: what devices send to the cloud.
 
+mod body;
+
 use bytes::Bytes;
 
 use crate::auth::AuthMethod;
 use crate::ids::{GenerationId, IdentityId};
 use crate::limits;
 use crate::time::Timestamp;
+
+pub use body::OpaqueBody;
 
 /// A device-to-cloud message as the hub keeps it.
 #[derive(Clone, Debug)]

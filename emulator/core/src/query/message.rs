@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::eval::Subject;
 use super::path::{Attribute, Path};
 use super::value::Datum;
-use crate::event::{Event, SystemProperty};
+use crate::event::{Event, OpaqueBody, SystemProperty};
 use crate::ids::ModuleId;
 use crate::store::Record;
 use crate::twin::{Section, Twin};
@@ -129,23 +129,6 @@ fn attribute(segments: &[String]) -> (MessageAttribute, &[String]) {
     }
 }
 
-/// Why the body of a message cannot be looked into.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum OpaqueBody {
-    /// It does not say that it is JSON.
-    #[error("content type is {0:?}, expected \"application/json\"")]
-    ContentType(String),
-    /// It is not said to be in an encoding that the service reads.
-    #[error("content encoding is {0:?}, expected \"utf-8\", \"utf-16\" or \"utf-32\"")]
-    ContentEncoding(String),
-    /// It is not in the encoding that it says.
-    #[error("body is no {0} text")]
-    Encoding(&'static str),
-    /// It is no JSON.
-    #[error("body is no JSON: {0}")]
-    NoJson(String),
-}
-
 /// A message that goes to an endpoint, and what is known of its sender.
 pub struct MessageDocument<'e> {
     event: &'e Event,
@@ -167,7 +150,7 @@ impl<'e> MessageDocument<'e> {
     ///
     /// It is not.
     pub fn body(&self) -> Result<&Value, &OpaqueBody> {
-        self.body.get_or_init(|| parse_body(self.event)).as_ref()
+        self.body.get_or_init(|| self.event.message.json()).as_ref()
     }
 
     /// Whether it is known who sent it.
@@ -287,53 +270,6 @@ fn in_section<'a>(section: &'a Section, path: &[String]) -> Datum<'a> {
         }
         path => in_twin(&section.properties, path),
     }
-}
-
-fn parse_body(event: &Event) -> Result<Value, OpaqueBody> {
-    let message = &event.message;
-    let content_type = message.system(SystemProperty::ContentType).unwrap_or_default();
-    // Parameters are not the type: `application/json; charset=utf-8`.
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
-    let is_json = ["application/json", "application/json-patch+json"];
-    if !is_json.iter().any(|json| essence.eq_ignore_ascii_case(json)) {
-        return Err(OpaqueBody::ContentType(content_type.to_owned()));
-    }
-    let encoding = message.system(SystemProperty::ContentEncoding).unwrap_or_default();
-    let text = match encoding.to_ascii_lowercase().as_str() {
-        "utf-8" => std::str::from_utf8(&message.body)
-            .map(|text| Cow::Borrowed(text.trim_start_matches('\u{feff}')))
-            .map_err(|_| OpaqueBody::Encoding("UTF-8")),
-        "utf-16" => utf16(&message.body).map(Cow::Owned).ok_or(OpaqueBody::Encoding("UTF-16")),
-        "utf-32" => utf32(&message.body).map(Cow::Owned).ok_or(OpaqueBody::Encoding("UTF-32")),
-        _ => Err(OpaqueBody::ContentEncoding(encoding.to_owned())),
-    }?;
-    serde_json::from_str(&text).map_err(|error| OpaqueBody::NoJson(error.to_string()))
-}
-
-/// Little-endian, as the .NET SDK writes it, unless a byte order mark says otherwise.
-fn utf16(bytes: &[u8]) -> Option<String> {
-    if !bytes.len().is_multiple_of(2) {
-        return None;
-    }
-    let (bytes, read): (_, fn([u8; 2]) -> u16) = match bytes {
-        [0xfe, 0xff, rest @ ..] => (rest, u16::from_be_bytes),
-        [0xff, 0xfe, rest @ ..] => (rest, u16::from_le_bytes),
-        rest => (rest, u16::from_le_bytes),
-    };
-    let (units, _) = bytes.as_chunks::<2>();
-    char::decode_utf16(units.iter().map(|unit| read(*unit))).collect::<Result<_, _>>().ok()
-}
-
-fn utf32(bytes: &[u8]) -> Option<String> {
-    let (units, rest) = bytes.as_chunks::<4>();
-    if !rest.is_empty() {
-        return None;
-    }
-    let big = units.first() == Some(&[0, 0, 0xfe, 0xff]);
-    let read =
-        |unit: &[u8; 4]| if big { u32::from_be_bytes(*unit) } else { u32::from_le_bytes(*unit) };
-    let text: Option<String> = units.iter().map(|unit| char::from_u32(read(unit))).collect();
-    text.map(|text| text.trim_start_matches('\u{feff}').to_owned())
 }
 
 impl fmt::Display for Path {

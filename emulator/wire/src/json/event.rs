@@ -59,18 +59,10 @@ fn system_properties(event: &Event) -> Document {
     members
 }
 
-/// JSON in UTF-8 as itself, everything else in base64.
+/// JSON as itself, everything else in base64.
 fn body(event: &Event) -> Value {
     let message = &event.message;
-    let has = |property, expected: &[&str]| {
-        let value = message.system(property).unwrap_or_default();
-        expected.iter().any(|expected| value.eq_ignore_ascii_case(expected))
-    };
-    let is_json =
-        has(SystemProperty::ContentType, &["application/json", "application/json-patch+json"])
-            && has(SystemProperty::ContentEncoding, &["utf-8"]);
-    let parsed = if is_json { serde_json::from_slice(&message.body).ok() } else { None };
-    parsed.unwrap_or_else(|| STANDARD.encode(&message.body).into())
+    message.json().unwrap_or_else(|_| STANDARD.encode(&message.body).into())
 }
 
 #[cfg(test)]
@@ -117,6 +109,12 @@ mod tests {
         assert_eq!(system["contentType"], "application/json");
         assert_eq!(system["contentEncoding"], "utf-8");
         assert_eq!(system["enqueuedTime"], "2027-01-15T08:00:00Z");
+    }
+
+    #[test]
+    fn what_a_condition_can_look_into_is_no_base64() {
+        let json = stored(&event("application/json; charset=utf-8", r#"{"t": 31.5}"#));
+        assert_eq!(json["Body"], json!({"t": 31.5}));
     }
 
     #[test]

@@ -100,24 +100,16 @@ fn names_stand_for_what_the_message_has() {
 }
 
 #[test]
-fn a_body_is_looked_into_where_it_says_that_it_is_json_in_an_encoding_of_unicode() {
-    let utf16: Vec<u8> = r#"{"a":1}"#.encode_utf16().flat_map(u16::to_le_bytes).collect();
-    let utf32: Vec<u8> =
-        r#"{"a":1}"#.chars().flat_map(|char| u32::from(char).to_le_bytes()).collect();
+fn a_body_is_looked_into_where_it_is_json() {
     for (kind, encoding, body, expected) in [
-        ("application/json", "utf-8", br#"{"a":1}"#.to_vec(), Some(true)),
-        ("Application/JSON; charset=utf-8", "UTF-8", br#"{"a":1}"#.to_vec(), Some(true)),
-        ("application/json", "utf-16", utf16.clone(), Some(true)),
-        ("application/json", "utf-32", utf32, Some(true)),
-        ("application/json", "utf-16", utf16[1..].to_vec(), None),
-        ("application/json", "", br#"{"a":1}"#.to_vec(), None),
-        ("text/plain", "utf-8", br#"{"a":1}"#.to_vec(), None),
-        ("application/json", "utf-8", br#"{"a":"#.to_vec(), None),
-        ("application/json", "utf-8", b"\xff".to_vec(), None),
-        ("application/json", "utf-8", b"[1]".to_vec(), None),
+        ("application/json", "utf-8", r#"{"a":1}"#, Some(true)),
+        ("application/json; charset=utf-8", "utf-8", r#"{"a":1}"#, Some(true)),
+        ("application/json", "", r#"{"a":1}"#, None),
+        ("text/plain", "utf-8", r#"{"a":1}"#, None),
+        ("application/json", "utf-8", "[1]", None),
     ] {
-        let event = message(kind, encoding, body.clone());
-        assert_eq!(truth(&event, "$body.a = 1"), expected, "{kind} {encoding} {body:?}");
+        let event = message(kind, encoding, body);
+        assert_eq!(truth(&event, "$body.a = 1"), expected, "{kind} {encoding} {body}");
     }
     let items = message("application/json", "utf-8", r#"[{"a":1}]"#);
     assert_eq!(truth(&items, "$body[0].a = 1"), Some(true));
