@@ -9,6 +9,7 @@
 
 mod common;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,20 +24,24 @@ use iothub_core::route::properties::{
 };
 use iothub_core::route::{Outlet, Routing, Sink};
 use iothub_core::session::{Connect, Connected, ServiceSession};
-use iothub_core::store::{Answer, EventLog};
+use iothub_core::store::{Answer, EventLog, StoreError};
 use iothub_core::time::{ManualClock, Timestamp};
 use iothub_core::twin::{Dialect, Document, SectionPatch, TwinPatch, TwinReplacement};
 use iothub_store::memory::MemoryEventLog;
 use serde_json::{Value, json};
 
-/// Keeps what it gets.
+/// Keeps what it gets, unless it fails.
 #[derive(Default)]
-struct Kept(Mutex<Vec<Arc<Event>>>);
+struct Kept(Mutex<Vec<Arc<Event>>>, AtomicBool);
 
 impl Sink for Kept {
     fn take(&self, event: Arc<Event>) -> Answer<'_, ()> {
-        self.0.lock().unwrap().push(event);
-        Box::pin(std::future::ready(Ok(())))
+        let fails = self.1.load(Ordering::Relaxed);
+        if !fails {
+            self.0.lock().unwrap().push(event);
+        }
+        let outcome = if fails { Err(StoreError::Full) } else { Ok(()) };
+        Box::pin(std::future::ready(outcome))
     }
 }
 
@@ -393,6 +398,33 @@ async fn connections_are_told_when_they_begin_and_end_and_not_when_they_are_take
         told.iter().map(|(_, body)| body["sequenceNumber"].as_str().unwrap().to_owned()).collect();
     assert!(numbers.is_sorted() && numbers.iter().all(|number| number.len() == 64), "{numbers:?}");
     work.abort();
+}
+
+#[tokio::test]
+async fn a_notice_that_an_endpoint_refused_is_not_told_again_to_those_that_have_it() {
+    let both = RouteProperties {
+        source: EventSource::DeviceLifecycle,
+        endpoint_names: vec!["events".to_owned(), "web".to_owned()],
+        ..RouteProperties::new("both", "events")
+    };
+    let web = EndpointKind::Webhook("http://127.0.0.1:1/".to_owned());
+    let properties = RoutingProperties {
+        endpoints: vec![endpoint("web", web)],
+        routes: vec![both],
+        ..RoutingProperties::default()
+    };
+    let fixture = Fixture::new(&properties);
+    fixture.outside.1.store(true, Ordering::Relaxed);
+    fixture.create("d1").await;
+    fixture.create("d2").await;
+    let told = async || fixture.events("myhub").await.len();
+    assert_eq!(told().await, 1, "the second waits behind the first");
+    fixture.outside.1.store(false, Ordering::Relaxed);
+    fixture.create("d3").await;
+    assert_eq!(told().await, 3);
+    let outside = fixture.outside.0.lock().unwrap();
+    let outside: Vec<_> = outside.iter().map(|event| id_text(&event.sender)).collect();
+    assert_eq!(outside, ["d1", "d2", "d3"]);
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ use crate::event::{Event, EventSource, Message, SystemProperty};
 use crate::hub::Hub;
 use crate::ids::{GenerationId, IdentityId};
 use crate::random::Random;
-use crate::route::Wiring;
+use crate::route::{Routed, Wiring};
 use crate::store::Committed;
 use crate::time::{Clock, Timestamp};
 
@@ -34,8 +34,9 @@ pub(crate) struct Notices {
     /// Counts the changes of connections.
     connections: AtomicU64,
     waiting: Mutex<VecDeque<Event>>,
-    /// Who tells, tells alone: the order must stay.
-    turn: tokio::sync::Mutex<()>,
+    /// The first of them on its way: an endpoint that fails must not cost those before it a second
+    /// copy. Who tells, tells alone, since the order must stay.
+    telling: tokio::sync::Mutex<Option<Routed>>,
     arrived: Notify,
 }
 
@@ -68,7 +69,7 @@ impl Notices {
             random,
             connections: AtomicU64::new(0),
             waiting: Mutex::default(),
-            turn: tokio::sync::Mutex::default(),
+            telling: tokio::sync::Mutex::default(),
             arrived: Notify::new(),
         }
     }
@@ -166,11 +167,19 @@ impl Hub {
         if notices.lock().is_empty() {
             return;
         }
-        let _turn = notices.turn.lock().await;
+        let mut telling = notices.telling.lock().await;
         while let Some(event) = notices.first() {
-            if self.publish(event).await.is_err() {
+            let routed = match telling.take() {
+                Some(begun) => begun,
+                None => match self.routed(event).await {
+                    Ok(routed) => routed,
+                    Err(_) => return,
+                },
+            };
+            if self.deliver(telling.insert(routed)).await.is_err() {
                 return;
             }
+            *telling = None;
             notices.lock().pop_front();
         }
     }

@@ -1,5 +1,6 @@
 //! How an event gets to its endpoints.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
@@ -38,6 +39,14 @@ pub struct Wiring {
     /// Asked for every event and every change of a twin.
     plain: bool,
     listened: [bool; EventSource::ALL.len()],
+}
+
+/// An event on its way.
+pub(crate) struct Routed {
+    event: Arc<Event>,
+    endpoints: Vec<String>,
+    /// Its copies for the endpoints that it has yet to reach.
+    left: VecDeque<(Target, Arc<Event>)>,
 }
 
 impl Routing {
@@ -85,30 +94,38 @@ impl Wiring {
 }
 
 impl Hub {
-    /// Brings an event to where the routes want it; it is kept there when this returns.
+    /// Brings an event to where the routes want it; it is kept there when this returns. If an
+    /// endpoint fails, those before it have the event, and have it twice when its sender tries
+    /// again: delivery is at least once.
     pub(crate) async fn publish(&self, event: Event) -> Result<(), HubError> {
-        let wiring = self.routing();
-        if wiring.plain && event.source == EventSource::Telemetry {
+        if self.routing().plain && event.source == EventSource::Telemetry {
             let event = Arc::new(event);
             append(&**self.events(), event.clone()).await?;
             self.note_event(event, vec![BUILT_IN.to_owned()]);
             return Ok(());
         }
-        let routed = self.routed(&wiring.routing, &event).await?;
-        let endpoints = routed.iter().filter_map(|(target, _)| wiring.routing.name_of(*target));
-        let endpoints = endpoints.map(str::to_owned).collect();
-        for (target, event) in routed {
-            match target {
-                Target::BuiltIn => append(&**self.events(), event).await?,
-                Target::Custom(index) => match wiring.outlets.get(index) {
-                    Some(Outlet::EventHub(log)) => append(&**log, event).await?,
-                    Some(Outlet::Sink(sink)) => sink.take(event).await?,
-                    None => {}
-                },
-            }
+        let mut routed = self.routed(event).await?;
+        self.deliver(&mut routed).await
+    }
+
+    /// Brings an event to the endpoints that it has yet to reach; the journal has it when it has
+    /// reached all.
+    pub(crate) async fn deliver(&self, routed: &mut Routed) -> Result<(), HubError> {
+        while let Some((target, event)) = routed.left.front().cloned() {
+            self.hand_over(target, event).await?;
+            routed.left.pop_front();
         }
-        self.note_event(Arc::new(event), endpoints);
+        self.note_event(routed.event.clone(), std::mem::take(&mut routed.endpoints));
         Ok(())
+    }
+
+    async fn hand_over(&self, target: Target, event: Arc<Event>) -> Result<(), HubError> {
+        let Target::Custom(index) = target else { return append(&**self.events(), event).await };
+        match self.routing().outlets.get(index) {
+            Some(Outlet::EventHub(log)) => append(&**log, event).await,
+            Some(Outlet::Sink(sink)) => Ok(sink.take(event).await?),
+            None => Ok(()),
+        }
     }
 
     fn note_event(&self, event: Arc<Event>, endpoints: Vec<String>) {
@@ -117,17 +134,14 @@ impl Hub {
     }
 
     /// What goes where: for each endpoint its own copy, which is cheap, since bodies are shared.
-    async fn routed(
-        &self,
-        routing: &Routing,
-        event: &Event,
-    ) -> Result<Vec<(Target, Arc<Event>)>, HubError> {
+    pub(crate) async fn routed(&self, event: Event) -> Result<Routed, HubError> {
+        let routing = &self.routing().routing;
         let sender = if routing.reads_twin(event.source) {
             self.records().get(&event.sender.device).await?.map(|found| found.record)
         } else {
             None
         };
-        let message = MessageDocument::new(event, sender);
+        let message = MessageDocument::new(&event, sender);
         let enriched = |target: Target| {
             let mut copy = event.clone();
             for enrichment in routing.enrichments.iter().filter(|one| one.is_for(target)) {
@@ -135,7 +149,11 @@ impl Hub {
             }
             (target, Arc::new(copy))
         };
-        Ok(routing.targets(event.source, &message).into_iter().map(enriched).collect())
+        let targets = routing.targets(event.source, &message);
+        let endpoints = targets.iter().filter_map(|target| routing.name_of(*target));
+        let endpoints = endpoints.map(str::to_owned).collect();
+        let left = targets.into_iter().map(enriched).collect();
+        Ok(Routed { event: Arc::new(event), endpoints, left })
     }
 }
 

@@ -19,6 +19,7 @@ use properties::{
     RouteProperties, RoutingProperties,
 };
 
+pub(crate) use delivery::Routed;
 pub use delivery::{Outlet, Sink, Wiring};
 
 /// The name of the built-in endpoint.
