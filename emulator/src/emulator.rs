@@ -1,7 +1,7 @@
 //! [`Emulator`]: a hub, its ports, and how they start and end.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -224,6 +224,7 @@ impl Announcement {
             mqtt_port: addresses.mqtts.port(),
             amqp_port: addresses.amqps.port(),
             event_hub: event_hub.to_owned(),
+            harness: format!("http://{}", reachable(addresses.admin)),
             ca_file: certificates.ca_file().map(Path::to_owned).unwrap_or_default(),
             pid: std::process::id(),
         };
@@ -257,6 +258,18 @@ impl Drop for Announcement {
 /// Only its owner may read it: it holds a key.
 fn write_announcement(dir: &StateDir, emulator: &LocalEmulator) -> Result<(), StateError> {
     dir.write(FILE_NAME, emulator.to_json().as_bytes(), Readers::Owner)
+}
+
+/// Where to connect for what is bound here: on this machine, if it is bound everywhere.
+pub fn reachable(mut bound: SocketAddr) -> SocketAddr {
+    if bound.ip().is_unspecified() {
+        bound.set_ip(if bound.is_ipv4() {
+            Ipv4Addr::LOCALHOST.into()
+        } else {
+            Ipv6Addr::LOCALHOST.into()
+        });
+    }
+    bound
 }
 
 /// Whether there is a process of this id; no, where that cannot be told.

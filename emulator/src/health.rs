@@ -1,10 +1,11 @@
 //! `health`: asks a running emulator whether it is ready, for what watches containers.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use iothub_emulator::config::Config;
+use iothub_emulator::reachable;
 use ureq::Agent;
 
 use crate::output::{fail, print};
@@ -13,7 +14,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Ends with 0 if the emulator of this configuration serves.
 pub(crate) fn health(config: &Config) -> ExitCode {
-    let address = SocketAddr::new(reachable(config.admin_bind), config.admin_port);
+    let address = reachable(SocketAddr::new(config.admin_bind, config.admin_port));
     let agent: Agent = Agent::config_builder()
         .timeout_global(Some(TIMEOUT))
         .http_status_as_error(false)
@@ -29,14 +30,5 @@ pub(crate) fn health(config: &Config) -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(format_args!("standard output cannot be written: {error}")),
         },
-    }
-}
-
-/// An address to connect to, for one to bind.
-fn reachable(bind: IpAddr) -> IpAddr {
-    match bind {
-        IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        address => address,
     }
 }

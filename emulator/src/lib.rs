@@ -34,4 +34,4 @@ pub use iothub_admin::{
     ClockFacts, Expectation, HubFacts, HubRefusal, Hubs as Harness, Turn, Unmet, WantedHub, expect,
 };
 
-pub use emulator::{Addresses, Emulator, OWNER, StartError};
+pub use emulator::{Addresses, Emulator, OWNER, StartError, reachable};

@@ -108,6 +108,7 @@ fn env_hands_on_what_a_running_emulator_says() {
         mqtt_port: 8883,
         amqp_port: 5671,
         event_hub: "iothub".to_owned(),
+        harness: String::new(),
         ca_file: fixture.state_dir().join("ca.pem"),
         pid: 1,
     };

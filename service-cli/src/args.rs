@@ -16,6 +16,7 @@ use crate::commands::job::JobCommand;
 use crate::commands::method::MethodCommand;
 use crate::commands::module::ModuleCommand;
 use crate::commands::query::QueryArgs;
+use crate::commands::route::RouteCommand;
 use crate::commands::twin::TwinCommand;
 
 const EXIT_CODES: &str = "\
@@ -23,8 +24,8 @@ Exit codes:
   0  yes: done, or shown
   1  no: there is no such thing (show, connection-string, watch), the device did not agree in
      time (configure) or answered with another status than 2xx (method invoke), an identity could
-     not be imported (device bulk import), or fewer than --count came before --timeout (events
-     monitor, c2d feedback)
+     not be imported (device bulk import), no route takes the message (route test), or fewer than
+     --count came before --timeout (events monitor, c2d feedback)
   2  error: wrong arguments, no hub, refused by the service
 
 The hub is the one that --connection-string or IOTHUB_CONNECTION_STRING names; without either it
@@ -102,6 +103,9 @@ pub(crate) enum Command {
     Configure(ConfigureArgs),
     /// Ask the service's query language: SELECT … FROM devices WHERE …
     Query(QueryArgs),
+    /// The routes that events take in an emulator
+    #[command(subcommand)]
+    Route(RouteCommand),
     /// How many devices there are, and how many are connected
     Stats,
     /// Print a completion script for a shell

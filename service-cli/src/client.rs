@@ -326,20 +326,24 @@ impl Client {
     }
 
     fn failed(&self, why: ureq::Error) -> Error {
-        let hub = self.hub.host.to_string();
-        match why {
-            ureq::Error::Timeout(_) => Error::TimedOut { hub, after: self.timeout },
-            ureq::Error::HostNotFound => Error::Unreachable { hub, why: "no such host".to_owned() },
-            ureq::Error::Rustls(why) => tls_failed(hub, &why),
-            ureq::Error::Io(why) => io_failed(hub, &why),
-            ureq::Error::Protocol(why) => {
-                Error::Answer { hub, what: format!("something that is not HTTP: {why}") }
-            }
-            ureq::Error::BodyExceedsLimit(limit) => {
-                Error::Answer { hub, what: format!("more than {limit} bytes") }
-            }
-            other => Error::Unreachable { hub, why: other.to_string() },
+        http_failed(self.hub.host.to_string(), self.timeout, why)
+    }
+}
+
+/// What the network said, in terms of whom it was about.
+pub(crate) fn http_failed(hub: String, timeout: Duration, why: ureq::Error) -> Error {
+    match why {
+        ureq::Error::Timeout(_) => Error::TimedOut { hub, after: timeout },
+        ureq::Error::HostNotFound => Error::Unreachable { hub, why: "no such host".to_owned() },
+        ureq::Error::Rustls(why) => tls_failed(hub, &why),
+        ureq::Error::Io(why) => io_failed(hub, &why),
+        ureq::Error::Protocol(why) => {
+            Error::Answer { hub, what: format!("something that is not HTTP: {why}") }
         }
+        ureq::Error::BodyExceedsLimit(limit) => {
+            Error::Answer { hub, what: format!("more than {limit} bytes") }
+        }
+        other => Error::Unreachable { hub, why: other.to_string() },
     }
 }
 

@@ -4,7 +4,7 @@
 //!   main.rs, args.rs      what was asked
 //!   commands/             one file per noun: what is done about it
 //!   output.rs             how the answer looks
-//!  ---------------------- the library, which knows neither arguments nor terminals
+//!  ---------------------- the library, which knows no terminal
 //!   locate                which hub: named, or the emulator of this machine
 //!   client, query         one method per operation of the REST API
 //!   amqp, devicebound     cloud-to-device messages and their feedback
@@ -14,6 +14,8 @@
 //!   bulk                  identities from a file and into one
 //!   twin, diff            reading a twin; what changed between two
 //!   configure             the tutorial's back end: ask, then wait until the device agrees
+//!   harness               what only an emulator can be asked
+//!   route                 the arguments of `route test`, which `iothub-emulator` takes too
 //! ```
 //!
 //! Every call blocks. In an asynchronous program, call from a thread that may block (Tokio's
@@ -47,9 +49,11 @@ pub mod diff;
 mod documents;
 pub mod error;
 pub mod events;
+pub mod harness;
 pub mod locate;
 pub mod query;
 pub mod roots;
+pub mod route;
 pub mod twin;
 
 pub use amqp::Amqp;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use iothub_wire::connection_string::{Host, InvalidConnectionString, ServiceConnectionString};
 use iothub_wire::local::{LocalEmulator, is_loopback};
 
-use crate::amqp;
 use crate::roots::{InvalidRoots, Roots};
+use crate::{amqp, harness};
 
 /// A hub, and what this machine knows about it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -124,6 +124,17 @@ impl Target {
         self.known().map_or(amqp::PORT, |local| local.amqp_port)
     }
 
+    /// The hub's name; none if that is not known from its host.
+    pub fn hub_name(&self) -> Option<&str> {
+        self.known().map(|local| local.event_hub.as_str()).filter(|name| !name.is_empty())
+    }
+
+    /// Where the harness of the emulator that serves it is.
+    pub fn harness(&self) -> &str {
+        let said = self.known().map(|local| local.harness.as_str());
+        said.filter(|url| !url.is_empty()).unwrap_or(harness::URL)
+    }
+
     /// What the emulator of this machine says of this hub. Another hub on this machine has other
     /// ports, of which nothing is known.
     fn known(&self) -> Option<&LocalEmulator> {
@@ -148,6 +159,7 @@ mod tests {
             mqtt_port,
             amqp_port: 5671,
             event_hub: String::new(),
+            harness: String::new(),
             ca_file: folder.path().join("ca.pem"),
             pid: 1,
         };

@@ -18,7 +18,7 @@ use service_cli::{Client, Options};
 use crate::args::{Cli, Command, Global};
 use crate::commands::{
     Failure, Session, Verdict, c2d, configuration, configure, device, events, job, method, module,
-    query, stats, twin,
+    query, route, stats, twin,
 };
 use crate::output::Output;
 
@@ -57,6 +57,7 @@ fn run(cli: Cli, target: &mut Option<Target>) -> Result<Verdict, Failure> {
         Command::Configuration(command) => configuration::run(&mut session, command),
         Command::Configure(args) => configure::run(&mut session, &args),
         Command::Query(args) => query::run(&mut session, &args),
+        Command::Route(command) => route::run(&mut session, command),
         Command::Stats => stats::run(&mut session),
         Command::Completions { shell } => completions(shell),
     }

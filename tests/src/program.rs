@@ -88,11 +88,16 @@ impl Emulator {
     pub fn start_with_file(address: IpAddr, file: &str) -> Self {
         let state = TempDir::new().unwrap();
         let text = file.replace("ADDRESS", &address.to_string());
-        let path = state.path().join("options.toml");
-        fs::write(&path, text.replace("STATE", &state.path().display().to_string())).unwrap();
-        let mut arguments = at(address);
-        arguments.extend(["--config".to_owned(), path.display().to_string()]);
+        let text = text.replace("STATE", &state.path().display().to_string());
+        let arguments = [at(address), options(&state, &text)].concat();
         Self::launch(state, &arguments, &[])
+    }
+
+    /// Starts it on free ports of 127.0.0.1, with a file of options.
+    pub fn start_with_options(file: &str) -> Self {
+        let state = TempDir::new().unwrap();
+        let arguments = options(&state, file);
+        Self::launch(state, &arguments, &FREE_PORTS)
     }
 
     fn launch(state: TempDir, arguments: &[String], variables: &[(&str, &str)]) -> Self {
@@ -150,6 +155,13 @@ impl Drop for Emulator {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The arguments that have it read these options.
+fn options(state: &TempDir, text: &str) -> Vec<String> {
+    let path = state.path().join("options.toml");
+    fs::write(&path, text).unwrap();
+    vec!["--config".to_owned(), path.display().to_string()]
 }
 
 /// The arguments that serve at an address of one's own.

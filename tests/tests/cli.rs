@@ -7,6 +7,9 @@
     reason = "what does not hold here must fail the test, at once and with its values"
 )]
 
+#[path = "cli/routes.rs"]
+mod routes;
+
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant};

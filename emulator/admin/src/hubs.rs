@@ -15,7 +15,7 @@ use iothub_core::time::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::clock::{self, ClockFacts, Turn};
-use crate::{connections, devicebound, faults, journal};
+use crate::{connections, devicebound, faults, journal, routes};
 
 /// What can be asked of whoever serves the hubs.
 pub trait Hubs: Send + Sync + 'static {
@@ -144,6 +144,7 @@ pub(crate) fn router<H: Hubs>(hubs: Arc<H>) -> Router {
         .route("/hubs/{name}/journal", get(journal::list::<H>))
         .route("/hubs/{name}/journal/events", get(journal::follow::<H>))
         .route("/hubs/{name}/journal/expect", post(journal::wait::<H>))
+        .route("/hubs/{name}/routes/test", post(routes::test::<H>))
         .with_state(hubs)
 }
 

@@ -19,6 +19,7 @@
 //! | `DELETE /hubs/{name}/faults/{id}` | removes a fault |
 //! | `GET /hubs/{name}/journal`, `GET /hubs/{name}/journal/events` | what arrived and what was decided; the same as it happens |
 //! | `POST /hubs/{name}/journal/expect` | waits for an entry |
+//! | `POST /hubs/{name}/routes/test` | which routes a message would take, and why not the others |
 //!
 //! All but the first three are for this machine, and for others with the token: `guard.rs`.
 
@@ -31,6 +32,7 @@ mod guard;
 mod hubs;
 mod journal;
 mod readiness;
+mod routes;
 
 use std::sync::Arc;
 

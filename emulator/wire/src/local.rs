@@ -26,6 +26,9 @@ pub struct LocalEmulator {
     /// The name of the hub's Event Hubs-compatible endpoint.
     #[serde(default)]
     pub event_hub: String,
+    /// Where the harness is, as a URL.
+    #[serde(default)]
+    pub harness: String,
     /// The certificate to trust, in PEM.
     pub ca_file: PathBuf,
     /// The process, so that a stale file can be told from a live one.

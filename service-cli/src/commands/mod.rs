@@ -13,6 +13,7 @@ mod live;
 pub(crate) mod method;
 pub(crate) mod module;
 pub(crate) mod query;
+pub(crate) mod route;
 pub(crate) mod stats;
 pub(crate) mod twin;
 
@@ -189,6 +190,7 @@ mod tests {
             mqtt_port: 8883,
             amqp_port: 5671,
             event_hub: String::new(),
+            harness: String::new(),
             ca_file: "ca.pem".into(),
             pid: 42,
         });

@@ -232,10 +232,45 @@ fn the_description_is_that_of_what_is_served() {
             assert!(told.contains_key(&status.to_string()), "{request} answers {status}: {told:?}");
         }
     }
-    assert_eq!(tried, 23);
+    assert_eq!(tried, 24);
     // What is not described is not served.
     for request in ["PUT /hubs", "PATCH /hubs/emulator", "GET /hubs/emulator/reset"] {
         assert_eq!(admin(&hub, request, "").0, 405, "{request}");
+    }
+}
+
+#[test]
+fn a_message_is_tried_on_the_routes_of_a_hub() {
+    let hub = Hub::start();
+    let test = |body: &Value| admin(&hub, "POST /hubs/emulator/routes/test", &body.to_string());
+    let (status, outcome) = test(&json!({"message": {"body": "x"}}));
+    let expected = json!({
+        "routes": [
+            {"route": "$fallback", "matched": true, "reason": "the condition is true", "values": []},
+        ],
+        "endpoints": ["events"],
+    });
+    assert_eq!((status, outcome), (200, expected));
+    // The twin is that of the hub's own device, unless another one is given.
+    hub.device("d1");
+    hub.rest.send("PATCH", "/twins/d1", &[], Some(r#"{"tags": {"floor": 3}}"#)).expect(200);
+    let asked = json!({
+        "condition": "$twin.tags.floor = 3",
+        "message": {"systemProperties": {"connectionDeviceId": "d1"}},
+    });
+    assert_eq!(test(&asked).1["routes"][0]["matched"], true);
+    let mut other = asked;
+    other["twin"] = json!({"tags": {"floor": 4}});
+    assert_eq!(test(&other).1["routes"][0]["values"][0]["value"], 4);
+    let table = [
+        (json!({"condition": 1, "hub": "h"}), 400, "InvalidTest"),
+        (json!({"condition": "a b"}), 400, "InvalidTest"),
+        (json!({"twin": {"tags": {"a.b": 1}}}), 400, "InvalidTest"),
+        (json!({"route": "none"}), 404, "RouteNotFound"),
+    ];
+    for (body, status, name) in table {
+        let (found, answer) = test(&body);
+        assert_eq!((found, &answer["error"]), (status, &json!(name)), "{body}: {answer}");
     }
 }
 

@@ -74,6 +74,11 @@ impl Wiring {
         }
     }
 
+    /// The rules.
+    pub(crate) fn rules(&self) -> &Routing {
+        &self.routing
+    }
+
     /// The event hubs among the endpoints.
     pub(crate) fn event_hubs(&self, created: Timestamp) -> Vec<EventHub> {
         let endpoints = self.routing.endpoints.iter().zip(&self.outlets);
@@ -135,7 +140,7 @@ impl Hub {
 
     /// What goes where: for each endpoint its own copy, which is cheap, since bodies are shared.
     pub(crate) async fn routed(&self, event: Event) -> Result<Routed, HubError> {
-        let routing = &self.routing().routing;
+        let routing = self.routing().rules();
         let sender = if routing.reads_twin(event.source) {
             self.records().get(&event.sender.device).await?.map(|found| found.record)
         } else {

@@ -1,5 +1,8 @@
 //! What would become of a message: which routes take it, and why the others do not.
 
+mod input;
+
+use std::fmt;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -16,6 +19,8 @@ use crate::registry::{self, modules};
 use crate::store::Record;
 use crate::time::Timestamp;
 use crate::twin::{Dialect, Document, Twin, TwinReplacement};
+
+pub use input::{TestInput, TestMistake, Tried};
 
 /// What became of a message in a trial.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,7 +57,7 @@ pub struct NamedValue {
 
 impl Routing {
     /// Tries a message, of a sender with this record, without sending it.
-    pub fn try_message(&self, event: &Event, sender: Option<Arc<Record>>) -> Trial {
+    pub(super) fn try_message(&self, event: &Event, sender: Option<Arc<Record>>) -> Trial {
         let message = MessageDocument::new(event, sender);
         let mut routes: Vec<_> =
             self.routes.iter().map(|route| route.verdict(event.source, &message)).collect();
@@ -96,7 +101,7 @@ impl Route {
 }
 
 /// Tries a condition by itself.
-pub fn try_condition(
+fn try_condition(
     route: &str,
     condition: &RouteCondition,
     message: &MessageDocument<'_>,
@@ -147,7 +152,7 @@ fn why_missing(path: &Path, message: &MessageDocument<'_>) -> String {
 /// # Errors
 ///
 /// The twin breaks a rule of twins.
-pub fn sender(id: &IdentityId, twin: &Document) -> Result<Record, HubError> {
+fn sender(id: &IdentityId, twin: &Document) -> Result<Record, HubError> {
     let now = Timestamp::NEVER;
     let object = |value: Option<&Value>| value.and_then(Value::as_object).cloned();
     let properties = object(twin.get("properties")).unwrap_or_default();
@@ -166,4 +171,27 @@ pub fn sender(id: &IdentityId, twin: &Document) -> Result<Record, HubError> {
     let Some(module) = &id.module else { return Ok(Record { twin: filled, ..record }) };
     let record = modules::create(&record, module, &ModuleDraft::default(), now, &random)?;
     Ok(record.with_twin(id, filled))
+}
+
+impl fmt::Display for Trial {
+    /// For people: a line for each route, and below it what the names in its condition stand for.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Verdict { route, matched, reason, values } in &self.routes {
+            let word = if *matched { "matches" } else { "does not match" };
+            writeln!(f, "{route}: {word}, {reason}")?;
+            for NamedValue { name, value, missing } in values {
+                match (value, missing) {
+                    (Some(value), _) => writeln!(f, "    {name} = {value}")?,
+                    (None, why) => {
+                        let why = why.as_deref().unwrap_or_default();
+                        writeln!(f, "    {name} is undefined: {why}")?;
+                    }
+                }
+            }
+        }
+        if self.endpoints.is_empty() {
+            return Ok(());
+        }
+        writeln!(f, "goes to: {}", self.endpoints.join(", "))
+    }
 }

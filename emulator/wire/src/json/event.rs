@@ -7,7 +7,7 @@ use iothub_core::twin::Document;
 use serde_json::{Value, json};
 
 /// Properties that the sender sets, by their names in storage.
-const SENT: [(SystemProperty, &str); 10] = [
+pub(super) const SENT: [(SystemProperty, &str); 10] = [
     (SystemProperty::MessageId, "messageId"),
     (SystemProperty::CorrelationId, "correlationId"),
     (SystemProperty::UserId, "userId"),
@@ -19,6 +19,12 @@ const SENT: [(SystemProperty, &str); 10] = [
     (SystemProperty::MessageSchema, "iothub-message-schema"),
     (SystemProperty::Component, "dt-subject"),
 ];
+
+/// The property that has this name in storage, in any case.
+pub fn sent_property(name: &str) -> Option<SystemProperty> {
+    let found = SENT.iter().find(|(_, known)| known.eq_ignore_ascii_case(name));
+    found.map(|(property, _)| *property)
+}
 
 /// An event as an object: `EnqueuedTimeUtc`, `Properties`, `SystemProperties`, `Body`.
 pub fn stored(event: &Event) -> Value {

@@ -13,6 +13,7 @@ pub mod module;
 pub mod query;
 pub mod statistics;
 pub mod transfer;
+pub mod trial;
 pub mod twin;
 
 use iothub_core::error::HubError;
