@@ -188,6 +188,16 @@ fn node_amqp_device() {
 }
 
 #[test]
+fn node_amqp_module() {
+    run(Node, "amqp_module.js");
+}
+
+#[test]
+fn node_sasl_plain() {
+    run(Node, "sasl_plain.js");
+}
+
+#[test]
 fn node_transports() {
     run(Node, "transports.js");
 }

@@ -9,6 +9,7 @@
 const assert = require('node:assert/strict');
 const { randomUUID } = require('node:crypto');
 
+const { EventHubConsumerClient, earliestEventPosition } = require('@azure/event-hubs');
 const { NoRetry } = require('azure-iot-common');
 const { Client } = require('azure-iot-device');
 const { Mqtt } = require('azure-iot-device-mqtt');
@@ -115,6 +116,54 @@ class Device {
   }
 }
 
+/** A module that was created for one case, on a device of its own. */
+class Module {
+  static async create() {
+    const module = new Module();
+    module.device = await Device.create();
+    module.id = `node-${randomUUID().slice(0, 13)}`;
+    module.identity = await body(
+      registry().addModule({
+        deviceId: module.device.id,
+        moduleId: module.id,
+        managedBy: 'me',
+        authentication: {
+          type: 'sas',
+          symmetricKey: { primaryKey: key(5), secondaryKey: key(6) },
+        },
+      }),
+    );
+    return module;
+  }
+
+  connectionString(sharedAccessKey = key(5)) {
+    return `HostName=${HOST};DeviceId=${this.device.id};ModuleId=${this.id};SharedAccessKey=${sharedAccessKey}`;
+  }
+
+  twin() {
+    return body(registry().getModuleTwin(this.device.id, this.id));
+  }
+}
+
+/** The first event of a device, as a reader of the built-in endpoint gets it. */
+async function eventFrom(deviceId) {
+  const reader = new EventHubConsumerClient('$Default', process.env.EVENTHUB_CONNECTION_STRING);
+  const events = new Arrivals();
+  const subscription = reader.subscribe(
+    {
+      processEvents: async (batch) => batch.forEach((event) => events.put(event)),
+      processError: async () => {},
+    },
+    { startPosition: earliestEventPosition },
+  );
+  let event;
+  do event = await events.take('the event');
+  while (event.systemProperties['iothub-connection-device-id'] !== deviceId);
+  await subscription.close();
+  await reader.close();
+  return event;
+}
+
 /** Reports a patch of the device's twin. */
 function report(twin, patch) {
   return new Promise((resolve, reject) => {
@@ -196,10 +245,13 @@ module.exports = {
   API_VERSION,
   Arrivals,
   Device,
+  HOST,
+  Module,
   assert,
   body,
   connections,
   cutConnections,
+  eventFrom,
   eventually,
   key,
   main,

@@ -1,46 +1,17 @@
 // Modules through azure-iothub and azure-iot-device: identities, twins, connections, outputs.
 'use strict';
 
-const { randomUUID } = require('node:crypto');
-
 const { Message, NoRetry } = require('azure-iot-common');
 const { ModuleClient } = require('azure-iot-device');
 const { Mqtt } = require('azure-iot-device-mqtt');
 const {
-  Arrivals, Device, assert, body, eventually, key, main, plain, refused, registry, report, test,
+  Arrivals, Module, assert, body, eventually, key, main, plain, refused, registry, report, test,
 } = require('./harness');
 
-/** A module that was created for one case, on a device of its own. */
-class Module {
-  static async create() {
-    const module = new Module();
-    module.device = await Device.create();
-    module.id = `node-${randomUUID().slice(0, 13)}`;
-    module.identity = await body(
-      registry().addModule({
-        deviceId: module.device.id,
-        moduleId: module.id,
-        managedBy: 'me',
-        authentication: {
-          type: 'sas',
-          symmetricKey: { primaryKey: key(5), secondaryKey: key(6) },
-        },
-      }),
-    );
-    return module;
-  }
-
-  client(sharedAccessKey = key(5)) {
-    const host = /HostName=([^;]*)/.exec(process.env.IOTHUB_CONNECTION_STRING)[1];
-    const text = `HostName=${host};DeviceId=${this.device.id};ModuleId=${this.id};SharedAccessKey=${sharedAccessKey}`;
-    const client = ModuleClient.fromConnectionString(text, Mqtt);
-    client.setRetryPolicy(new NoRetry());
-    return client;
-  }
-
-  twin() {
-    return body(registry().getModuleTwin(this.device.id, this.id));
-  }
+function clientOf(module, sharedAccessKey) {
+  const client = ModuleClient.fromConnectionString(module.connectionString(sharedAccessKey), Mqtt);
+  client.setRetryPolicy(new NoRetry());
+  return client;
 }
 
 test('a_new_module_is_as_it_was_asked_for', async () => {
@@ -69,7 +40,7 @@ test('a_module_is_created_updated_and_removed', async () => {
 
 test('a_twin_is_shared_by_module_and_back_end', async () => {
   const module = await Module.create();
-  const client = module.client();
+  const client = clientOf(module);
   await client.open();
   const twin = await client.getTwin();
   const desired = new Arrivals();
@@ -89,7 +60,7 @@ test('a_twin_is_shared_by_module_and_back_end', async () => {
 
 test('outputs_are_taken_and_inputs_can_be_waited_for', async () => {
   const module = await Module.create();
-  const client = module.client();
+  const client = clientOf(module);
   await client.open();
   client.on('inputMessage', () => {});
   await client.sendOutputEvent('alerts', new Message('hot'));
@@ -99,12 +70,12 @@ test('outputs_are_taken_and_inputs_can_be_waited_for', async () => {
 
 test('a_wrong_key_keeps_a_module_out', async () => {
   const module = await Module.create();
-  await assert.rejects(module.client(key(9)).open(), { name: 'UnauthorizedError' });
+  await assert.rejects(clientOf(module, key(9)).open(), { name: 'UnauthorizedError' });
 });
 
 test('a_deleted_device_takes_its_modules_along', async () => {
   const module = await Module.create();
-  const client = module.client();
+  const client = clientOf(module);
   let disconnected = false;
   client.on('disconnect', () => {
     disconnected = true;

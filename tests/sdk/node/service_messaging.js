@@ -3,6 +3,8 @@
 
 const { Client } = require('azure-iothub');
 const { Message } = require('azure-iot-common');
+const { Client: DeviceClient } = require('azure-iot-device');
+const { Amqp } = require('azure-iot-device-amqp');
 const { Arrivals, Device, assert, main, test, within } = require('./harness');
 
 async function service() {
@@ -17,6 +19,21 @@ function message(text) {
   one.ack = 'full';
   one.properties.add('color', 'dark red & more');
   return one;
+}
+
+/** The record of a batch that has one. */
+async function feedback(client) {
+  const receiver = await new Promise((resolve, reject) => {
+    client.getFeedbackReceiver((error, one) => (error ? reject(error) : resolve(one)));
+  });
+  const batches = new Arrivals();
+  receiver.on('message', (batch) => batches.put(batch));
+  // a batch is gathered for 15 seconds
+  const batch = await within(batches.take('feedback'), 'feedback', 30_000);
+  const records = JSON.parse(batch.getData().toString());
+  assert.equal(records.length, 1);
+  await within(receiver.complete(batch), 'the settlement');
+  return records[0];
 }
 
 async function refused(name, promise) {
@@ -41,18 +58,27 @@ test('feedback_tells_what_became_of_a_message', async () => {
   const received = await gone.take('the message');
   assert.equal(received.getData().toString(), 'm1');
   assert.equal(received.properties.getValue('color'), 'dark red & more');
-  const receiver = await new Promise((resolve, reject) => {
-    client.getFeedbackReceiver((error, one) => (error ? reject(error) : resolve(one)));
-  });
-  const batches = new Arrivals();
-  receiver.on('message', (batch) => batches.put(batch));
-  // a batch is gathered for 15 seconds
-  const batch = await within(batches.take('feedback'), 'feedback', 30_000);
-  const [record] = JSON.parse(batch.getData().toString());
+  const record = await feedback(client);
   assert.equal(record.originalMessageId, 'm1');
   assert.equal(record.statusCode, 'Success');
   assert.equal(record.deviceId, device.id);
-  await within(receiver.complete(batch), 'the settlement');
+  await receiving.close();
+  await client.close();
+});
+
+test('feedback_tells_that_a_device_rejected_a_message', async () => {
+  const device = await Device.create();
+  const client = await service();
+  const receiving = DeviceClient.fromConnectionString(device.connectionString(), Amqp);
+  receiving.on('message', (one) => receiving.reject(one, () => {}));
+  await receiving.open();
+  await client.send(device.id, message('m2'));
+  const record = await feedback(client);
+  assert.equal(record.originalMessageId, 'm2');
+  assert.equal(record.statusCode, 'Rejected');
+  assert.equal(record.description, 'Rejected');
+  assert.equal(record.deviceId, device.id);
+  assert.equal(record.deviceGenerationId, device.identity.generationId);
   await receiving.close();
   await client.close();
 });

@@ -6,8 +6,7 @@ const { Amqp, AmqpWs } = require('azure-iot-device-amqp');
 const { Http } = require('azure-iot-device-http');
 const { Mqtt, MqttWs } = require('azure-iot-device-mqtt');
 const { NoRetry } = require('azure-iot-common');
-const { EventHubConsumerClient, earliestEventPosition } = require('@azure/event-hubs');
-const { Arrivals, Device, assert, main, test } = require('./harness');
+const { Device, assert, eventFrom, main, test } = require('./harness');
 
 async function send(device, transport) {
   const client = Client.fromConnectionString(device.connectionString(), transport);
@@ -24,31 +23,13 @@ async function send(device, transport) {
   await client.close();
 }
 
-async function received(device) {
-  const reader = new EventHubConsumerClient('$Default', process.env.EVENTHUB_CONNECTION_STRING);
-  const events = new Arrivals();
-  const subscription = reader.subscribe(
-    {
-      processEvents: async (batch) => batch.forEach((event) => events.put(event)),
-      processError: async () => {},
-    },
-    { startPosition: earliestEventPosition },
-  );
-  let event;
-  do event = await events.take('the event');
-  while (event.systemProperties['iothub-connection-device-id'] !== device.id);
-  await subscription.close();
-  await reader.close();
-  return event;
-}
-
 const TRANSPORTS = { mqtt: Mqtt, mqtt_ws: MqttWs, amqp: Amqp, amqp_ws: AmqpWs, http: Http };
 
 for (const [name, transport] of Object.entries(TRANSPORTS)) {
   test(`${name}_carries_every_property`, async () => {
     const device = await Device.create();
     await send(device, transport);
-    const event = await received(device);
+    const event = await eventFrom(device.id);
     const system = event.systemProperties;
     assert.deepEqual(event.body, { ü: [1, null] });
     assert.deepEqual(event.properties, { color: 'dark red & more', level: '3' });

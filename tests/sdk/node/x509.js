@@ -1,4 +1,4 @@
-// azure-iot-device with certificates, over TCP and over WebSockets.
+// azure-iot-device with certificates: MQTT and AMQP, over TCP and over WebSockets.
 'use strict';
 
 const { execFileSync } = require('node:child_process');
@@ -9,10 +9,12 @@ const path = require('node:path');
 
 const { Message, NoRetry } = require('azure-iot-common');
 const { Client } = require('azure-iot-device');
+const { Amqp, AmqpWs } = require('azure-iot-device-amqp');
 const { Mqtt, MqttWs } = require('azure-iot-device-mqtt');
 const { assert, main, plain, registry, report, test, body } = require('./harness');
 
 const HOST = /HostName=([^;]*)/.exec(process.env.IOTHUB_CONNECTION_STRING)[1];
+const TRANSPORTS = [Mqtt, MqttWs, Amqp, AmqpWs];
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'x509-'));
 const quiet = { stdio: ['ignore', 'pipe', 'pipe'] };
 
@@ -72,14 +74,19 @@ async function works(deviceId, party, transport) {
 
 async function isRefused(deviceId, party, transport) {
   const client = await clientOf(deviceId, party, transport);
-  await assert.rejects(client.open(), (error) => error.name === 'UnauthorizedError');
+  // Over AMQP it is a link that says which device the certificate is to be of.
+  const use = async () => {
+    await client.open();
+    await client.sendEvent(new Message('hello'));
+  };
+  await assert.rejects(use(), { name: 'UnauthorizedError' });
 }
 
 test('a_thumbprint_lets_a_device_in', async () => {
   const party = Party.selfSigned('thumb');
   const x509Thumbprint = { primaryThumbprint: party.thumbprint(), secondaryThumbprint: party.thumbprint() };
   await registry().create({ deviceId: 'thumb', authentication: { type: 'selfSigned', x509Thumbprint } });
-  for (const transport of [Mqtt, MqttWs]) {
+  for (const transport of TRANSPORTS) {
     await works('thumb', party, transport);
     await isRefused('thumb', Party.selfSigned('thumb'), transport);
   }
@@ -90,7 +97,7 @@ test('an_authority_lets_its_devices_in', async () => {
   execFileSync(process.env.IOTHUB_EMULATOR,
     ['x509', 'ca', 'add', root.certificateFile, '--name', 'root', '--verified'], quiet);
   await registry().create({ deviceId: 'ca-1', authentication: { type: 'certificateAuthority' } });
-  for (const transport of [Mqtt, MqttWs]) {
+  for (const transport of TRANSPORTS) {
     await works('ca-1', root.issue('ca-1'), transport);
     await isRefused('ca-1', root.issue('ca-2'), transport);
     await isRefused('ca-1', Party.selfSigned('ca-1'), transport);
