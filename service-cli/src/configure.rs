@@ -1,8 +1,9 @@
 //! The back end of the tutorial: asks a device for a configuration and waits until it agrees.
 //!
 //! Desired `configId` and `sendFrequency` are set; the device is done once it reports both with
-//! the same values.
+//! the same values. [`configure`] waits for that, [`watch`] goes on.
 
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use iothub_core::ids::{DeviceId, ETag, Precondition};
@@ -42,8 +43,9 @@ pub enum Progress<'a> {
     Before(&'a Twin),
     /// The service has taken the change; this is the twin with it.
     Asked(&'a Twin),
-    /// The device has reported something since the last word of this kind.
-    Reported(&'a Twin),
+    /// The twin has changed since the last word: the device has reported something, or somebody
+    /// else has asked for something.
+    Changed(&'a Twin),
     /// The twin could not be read this time; it is tried again while there is time.
     Retrying(&'a Error),
 }
@@ -85,6 +87,43 @@ pub fn configure(
     let after = wait.until_agreed(asked, &mut progress)?;
     let agreed = goal.is_met_by(&after);
     Ok(Outcome { before, after, config_id, agreed, waited: started.elapsed() })
+}
+
+/// Asks `device` for `change` and tells of every change of its twin from then on, until `progress`
+/// breaks off.
+///
+/// # Errors
+///
+/// The twin could not be read or changed.
+pub fn watch<B>(
+    client: &Client,
+    device: &DeviceId,
+    change: &Change,
+    mut progress: impl FnMut(Progress<'_>) -> ControlFlow<B>,
+) -> Result<B, Error> {
+    let (before, _, mut last) = ask(client, device, change)?;
+    for word in [Progress::Before(&before), Progress::Asked(&last)] {
+        if let ControlFlow::Break(end) = progress(word) {
+            return Ok(end);
+        }
+    }
+    let mut pause = FIRST_PAUSE;
+    loop {
+        std::thread::sleep(pause);
+        pause = longer(pause, &client.host().name);
+        let told = match client.get_twin(&device.clone().into()) {
+            Ok(twin) if twin.version() == last.version() => continue,
+            Ok(twin) => {
+                last = twin;
+                progress(Progress::Changed(&last))
+            }
+            Err(error) if error.is_transient() => progress(Progress::Retrying(&error)),
+            Err(error) => return Err(error),
+        };
+        if let ControlFlow::Break(end) = told {
+            return Ok(end);
+        }
+    }
 }
 
 /// The id to ask for if none was given: one more than the desired one, else than the reported
@@ -186,7 +225,7 @@ impl Wait<'_> {
             match self.client.within(patience).get_twin(&self.device.clone().into()) {
                 Ok(twin) => {
                     if twin.version() != last.version() {
-                        progress(Progress::Reported(&twin));
+                        progress(Progress::Changed(&twin));
                     }
                     last = twin;
                 }

@@ -13,7 +13,7 @@
 //!   error, codes          what the service says when it refuses
 //!   bulk                  identities from a file and into one
 //!   twin, diff            reading a twin; what changed between two
-//!   configure             the tutorial's back end: ask, then wait until the device agrees
+//!   configure             the tutorial's back end: ask, then wait until the device agrees, or watch
 //!   harness               what only an emulator can be asked
 //!   route                 the arguments of `route test`, which `iothub-emulator` takes too
 //! ```

@@ -9,6 +9,8 @@
 
 #[path = "cli/routes.rs"]
 mod routes;
+#[path = "cli/watch.rs"]
+mod watch;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Stdio};

@@ -125,7 +125,7 @@ fn compose_up_tells_the_story_of_the_tutorial() {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let logs = text(&compose.run(&["logs", "--no-color"]));
-        let told = ["IoT Hub emulator is ready", "sendFrequency", "5m"];
+        let told = ["IoT Hub emulator is ready", "sendFrequency", "5m", "agreed after"];
         if told.iter().all(|part| logs.contains(part)) {
             return;
         }

@@ -1,5 +1,7 @@
 //! `configure`: the tutorial's back end, told step by step.
 
+mod watch;
+
 use std::io;
 use std::time::Duration;
 
@@ -27,10 +29,17 @@ pub(crate) struct ConfigureArgs {
     /// How long to wait until the device reports it
     #[arg(long, value_parser = duration, default_value = "30s")]
     timeout: Duration,
+    /// Wait without an end, and go on to show what the device reports and what others ask of it,
+    /// until Ctrl-C
+    #[arg(long, conflicts_with = "timeout")]
+    watch: bool,
 }
 
 pub(crate) fn run(session: &mut Session<'_>, args: &ConfigureArgs) -> Result<Verdict, Failure> {
     let change = Change { config_id: args.config_id, send_frequency: args.send_frequency.clone() };
+    if args.watch {
+        return watch::run(session, args, &change);
+    }
     let mut story = Story { out: &mut session.out, args, last: None, interrupted: false };
     let mut told = Ok(());
     let outcome = configure(&session.client, &args.device, &change, args.timeout, |progress| {
@@ -41,7 +50,10 @@ pub(crate) fn run(session: &mut Session<'_>, args: &ConfigureArgs) -> Result<Ver
     told?;
     match session.out.format() {
         Format::Json => session.out.document(&document(args, &outcome))?,
-        Format::Text => tell_end(&mut session.out, args, &outcome)?,
+        Format::Text => {
+            let end = end(&args.device, outcome.waited, outcome.agreed);
+            tell_end(&mut session.out, &end, &outcome.before, &outcome.after)?;
+        }
     }
     Ok(if outcome.agreed { Verdict::Yes } else { Verdict::No })
 }
@@ -69,7 +81,7 @@ impl Story<'_> {
                 self.last = Some(twin.clone());
                 self.out.title(&self.asked(twin))
             }
-            Progress::Reported(twin) => {
+            Progress::Changed(twin) => {
                 self.interrupted = false;
                 let line = reported(self.last.as_ref(), twin);
                 self.last = Some(twin.clone());
@@ -86,12 +98,18 @@ impl Story<'_> {
     }
 
     fn asked(&self, twin: &Twin) -> String {
-        let config_id = output::cell(twin.property(Section::Desired, "configId"));
-        let ConfigureArgs { send_frequency, timeout, .. } = self.args;
-        format!(
-            "asked for configId {config_id}, sendFrequency {send_frequency:?}; waiting up to {timeout:?}"
-        )
+        let ConfigureArgs { timeout, watch, .. } = self.args;
+        let end = if *watch { "until Ctrl-C".to_owned() } else { format!("up to {timeout:?}") };
+        format!("asked for {}; waiting {end}", wanted(twin))
     }
+}
+
+/// What a twin asks of the device.
+fn wanted(twin: &Twin) -> String {
+    let desired = |name| twin.property(Section::Desired, name);
+    let send_frequency = desired("sendFrequency").unwrap_or(&Value::Null).to_string();
+    let config_id = output::cell(desired("configId"));
+    format!("configId {config_id}, sendFrequency {}", diff::calm(&send_frequency))
 }
 
 /// What the device reports differently than before; none if something else changed.
@@ -110,14 +128,15 @@ fn reported(before: Option<&Twin>, now: &Twin) -> Option<String> {
     (!all.is_empty()).then(|| format!("  device reports {}", all.join(", ")))
 }
 
-fn tell_end(out: &mut Output, args: &ConfigureArgs, outcome: &Outcome) -> io::Result<()> {
-    let waited = outcome.waited.as_secs_f64();
-    if outcome.agreed {
-        out.title(&format!("agreed after {waited:.1} s; twin of {} after", args.device))?;
-    } else {
-        out.title(&format!("not agreed after {waited:.1} s; twin of {} now", args.device))?;
-    }
-    out.write(&diff::between(&outcome.before, &outcome.after).coloured().to_string())
+/// How it ended, and what is different now.
+fn tell_end(out: &mut Output, end: &str, before: &Twin, after: &Twin) -> io::Result<()> {
+    out.title(end)?;
+    out.write(&diff::between(before, after).coloured().to_string())
+}
+
+fn end(device: &DeviceId, waited: Duration, agreed: bool) -> String {
+    let (word, then) = if agreed { ("agreed", "after") } else { ("not agreed", "now") };
+    format!("{word} after {:.1} s; twin of {device} {then}", waited.as_secs_f64())
 }
 
 fn document(args: &ConfigureArgs, outcome: &Outcome) -> Value {
