@@ -133,3 +133,18 @@ fn compose_up_tells_the_story_of_the_tutorial() {
         std::thread::sleep(Duration::from_millis(500));
     }
 }
+
+#[test]
+fn the_compose_file_with_a_back_end_in_python_fits_the_other() {
+    if !has_image() {
+        return;
+    }
+    let files = ["-f", "docker-compose.yml", "-f", "docker-compose.python.yml"];
+    let config = Compose::new().run(&[&files[..], &["config"]].concat());
+    let shown = text(&config);
+    assert!(config.status.success(), "{shown}");
+    for part in ["examples/python-back-end", "/back_end.py", "/state/ca.pem"] {
+        assert!(shown.contains(part), "{part} is missing:\n{shown}");
+    }
+    assert!(!shown.contains("--watch"), "the other back end is still there:\n{shown}");
+}

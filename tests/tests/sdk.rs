@@ -18,6 +18,11 @@ fn python_tutorial_with_asyncio() {
 }
 
 #[test]
+fn python_example() {
+    run(Python, "example.py");
+}
+
+#[test]
 fn python_pytest_plugin() {
     run(Python, "pytest_plugin.py");
 }
