@@ -36,7 +36,9 @@ fn details(what: &What) -> (&'static str, Value) {
             ("refused", json!({ "protocol": protocol, "reason": why }))
         }
         What::Disconnected { why } => ("disconnected", json!({ "reason": why })),
-        What::Event { event, endpoints } => ("event", of_event(event, endpoints)),
+        What::Event { event, endpoints, why } => {
+            ("event", of_event(event, endpoints, why.as_deref()))
+        }
         What::TwinRead => ("twinRead", Value::Null),
         What::Reported { version, patch } => {
             let patch: Value = serde_json::from_str(patch).unwrap_or_default();
@@ -77,7 +79,7 @@ fn step_name(step: Step) -> &'static str {
     }
 }
 
-fn of_event(event: &Event, endpoints: &[String]) -> Value {
+fn of_event(event: &Event, endpoints: &[String], why: Option<&str>) -> Value {
     let message = &event.message;
     let properties: Map<String, Value> = message
         .application
@@ -92,6 +94,7 @@ fn of_event(event: &Event, endpoints: &[String]) -> Value {
         "properties": properties,
         "body": body(&message.body),
         "endpoints": endpoints,
+        "reason": why,
     })
 }
 

@@ -58,6 +58,8 @@ pub enum What {
         event: Arc<Event>,
         /// The endpoints that it went to.
         endpoints: Vec<String>,
+        /// Why it went to none, if it did.
+        why: Option<String>,
     },
     /// A device read its twin.
     TwinRead,
@@ -226,7 +228,9 @@ impl Entry {
     fn cost(&self) -> usize {
         size_of::<Self>()
             + match &self.what {
-                What::Event { event, .. } => event.kept_bytes(),
+                What::Event { event, why, .. } => {
+                    event.kept_bytes() + why.as_ref().map_or(0, String::len)
+                }
                 What::Reported { patch, .. } => patch.len(),
                 What::Desired(_) => limits::JOURNAL_DESIRED_BYTES,
                 What::Request { path, why, .. } => path.len() + why.as_ref().map_or(0, String::len),

@@ -18,6 +18,7 @@ use iothub_core::auth::sas::SasToken;
 use iothub_core::event::{Event, EventSource, Message, SystemProperty};
 use iothub_core::hub::{Hub, Ports};
 use iothub_core::ids::{DeviceId, IdentityId, ModuleId, Precondition};
+use iothub_core::journal::What;
 use iothub_core::registry::identity::{IdentityDraft, ModuleDraft};
 use iothub_core::route::properties::{
     EndpointKind, EndpointProperties, EnrichmentProperties, RouteProperties, RoutingProperties,
@@ -187,13 +188,24 @@ async fn messages_go_where_their_routes_lead_and_else_to_the_fallback() {
 
 #[tokio::test]
 async fn without_a_fallback_what_no_route_takes_is_gone() {
-    let mut properties = RoutingProperties::default();
+    let alerts = RouteProperties {
+        condition: "alert = 'yes'".to_owned(),
+        ..RouteProperties::new("alerts", "events")
+    };
+    let mut properties = RoutingProperties { routes: vec![alerts], ..RoutingProperties::default() };
     properties.fallback_route.is_enabled = false;
     let fixture = Fixture::new(&properties);
     fixture.create("d").await;
     let connected = fixture.connect(&id("d", None), None).await;
-    fixture.send(&connected, &[]).await;
+    fixture.send(&connected, &[("alert", "no")]).await;
     assert!(fixture.events("myhub").await.is_empty());
+    let noted = fixture.hub.journal().after(0, usize::MAX).into_iter().rev();
+    let why = noted.into_iter().find_map(|entry| match &entry.what {
+        What::Event { why, .. } => why.clone(),
+        _ => None,
+    });
+    let expected = "alerts: does not match, the condition is false\n    alert = \"no\"\n";
+    assert_eq!(why.as_deref(), Some(expected));
 }
 
 #[tokio::test]

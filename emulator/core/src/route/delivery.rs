@@ -45,6 +45,8 @@ pub struct Wiring {
 pub(crate) struct Routed {
     event: Arc<Event>,
     endpoints: Vec<String>,
+    /// Why no route takes it, if that is so.
+    dropped: Option<String>,
     /// Its copies for the endpoints that it has yet to reach.
     left: VecDeque<(Target, Arc<Event>)>,
 }
@@ -106,7 +108,7 @@ impl Hub {
         if self.routing().plain && event.source == EventSource::Telemetry {
             let event = Arc::new(event);
             append(&**self.events(), event.clone()).await?;
-            self.note_event(event, vec![BUILT_IN.to_owned()]);
+            self.note_event(event, vec![BUILT_IN.to_owned()], None);
             return Ok(());
         }
         let mut routed = self.routed(event).await?;
@@ -120,7 +122,8 @@ impl Hub {
             self.hand_over(target, event).await?;
             routed.left.pop_front();
         }
-        self.note_event(routed.event.clone(), std::mem::take(&mut routed.endpoints));
+        let endpoints = std::mem::take(&mut routed.endpoints);
+        self.note_event(routed.event.clone(), endpoints, routed.dropped.take());
         Ok(())
     }
 
@@ -133,9 +136,9 @@ impl Hub {
         }
     }
 
-    fn note_event(&self, event: Arc<Event>, endpoints: Vec<String>) {
+    fn note_event(&self, event: Arc<Event>, endpoints: Vec<String>, why: Option<String>) {
         let id = event.sender.clone();
-        self.note(Some(&id), What::Event { event, endpoints });
+        self.note(Some(&id), What::Event { event, endpoints, why });
     }
 
     /// What goes where: for each endpoint its own copy, which is cheap, since bodies are shared.
@@ -146,7 +149,7 @@ impl Hub {
         } else {
             None
         };
-        let message = MessageDocument::new(&event, sender);
+        let message = MessageDocument::new(&event, sender.clone());
         let enriched = |target: Target| {
             let mut copy = event.clone();
             for enrichment in routing.enrichments.iter().filter(|one| one.is_for(target)) {
@@ -157,8 +160,9 @@ impl Hub {
         let targets = routing.targets(event.source, &message);
         let endpoints = targets.iter().filter_map(|target| routing.name_of(*target));
         let endpoints = endpoints.map(str::to_owned).collect();
+        let dropped = targets.is_empty().then(|| routing.try_message(&event, sender).to_string());
         let left = targets.into_iter().map(enriched).collect();
-        Ok(Routed { event: Arc::new(event), endpoints, left })
+        Ok(Routed { event: Arc::new(event), endpoints, dropped, left })
     }
 }
 
