@@ -115,6 +115,12 @@ impl GenerationId {
     pub fn at(now: Timestamp) -> Self {
         Self(now.ticks())
     }
+
+    /// Reads what [`GenerationId`] writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_number = !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
+        is_number.then(|| text.parse().ok().map(Self)).flatten()
+    }
 }
 
 impl fmt::Display for GenerationId {
@@ -147,6 +153,18 @@ impl ETag {
     /// The tag as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The version that a tag of [`ETag::of_identity`] stands for.
+    pub fn identity_version(&self) -> Option<u64> {
+        let version = String::from_utf8(STANDARD.decode(&self.0).ok()?).ok()?.parse().ok()?;
+        (Self::of_identity(version) == *self).then_some(version)
+    }
+
+    /// The count that a tag of [`ETag::of_twin`] stands for.
+    pub fn twin_writes(&self) -> Option<u64> {
+        let bytes = STANDARD.decode(&self.0).ok()?;
+        Some(u64::from_be_bytes(bytes.try_into().ok()?))
     }
 
     /// The version that an identity's tag stands for; the tag itself if it stands for none.
@@ -214,6 +232,20 @@ mod tests {
         assert_eq!(ETag::of_identity(957_482_804).as_str(), "OTU3NDgyODA0");
         assert_eq!(ETag::of_identity(957_482_804).decoded(), "957482804");
         assert_eq!(ETag::new("nonsense").decoded(), "nonsense");
+    }
+
+    #[test]
+    fn what_etags_and_generations_say_can_be_read_back() {
+        for number in [0, 1, 957_482_804, u64::MAX] {
+            assert_eq!(ETag::of_identity(number).identity_version(), Some(number));
+            assert_eq!(ETag::of_twin(number).twin_writes(), Some(number));
+            assert_eq!(GenerationId::parse(&number.to_string()), Some(GenerationId(number)));
+        }
+        for text in ["", "*", "MDE=", "LTE=", "nonsense"] {
+            assert_eq!(ETag::new(text).identity_version(), None, "{text}");
+            assert_eq!(ETag::new(text).twin_writes(), None, "{text}");
+            assert_eq!(GenerationId::parse(text), None, "{text}");
+        }
     }
 
     #[test]

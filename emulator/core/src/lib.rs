@@ -18,6 +18,7 @@
 //! * [`readers`]: who reads an event hub, since some want to be alone.
 //! * [`journal`]: what arrived and what was decided. [`fault`]: what tests let fail.
 //! * [`throttle`]: the rates of a tier, for who asks for them.
+//! * [`snapshot`]: a whole hub as a value, to be taken and to begin with.
 //! * [`transfer`]: jobs that import and export the registry, and the port to their files.
 //! * [`limits`]: every bound in one place. [`ids`]: small values that must not be mixed up.
 //!
@@ -47,6 +48,7 @@ pub mod readers;
 pub mod registry;
 pub mod route;
 pub mod session;
+pub mod snapshot;
 pub mod store;
 pub mod table;
 pub mod throttle;

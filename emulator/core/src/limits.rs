@@ -226,6 +226,15 @@ pub const JOURNAL_BYTES: usize = 4 * 1024 * 1024;
 pub const JOURNAL_DESIRED_BYTES: usize = 1024;
 /// Entries of a journal in one answer. Ours.
 pub const JOURNAL_PAGE: usize = 1000;
+/// Bytes in a document that a hub is restored from, or begins with. Ours: 10,000 devices whose twins
+/// are well filled.
+pub const SNAPSHOT_BYTES: usize = 64 * 1024 * 1024;
+/// Documents that are restored at the same time, since each takes several times its bytes. Ours.
+pub const RESTORES: usize = 1;
+/// Mistakes of a document that are told one by one; of more only the number is. Ours.
+pub const SNAPSHOT_MISTAKES: usize = 1000;
+/// Versions that a document may say. Ours: all that JSON is sure to hold, which leaves room to count.
+pub const SNAPSHOT_VERSION: u64 = (1 << 53) - 1;
 /// Faults in a hub at once. Ours.
 pub const FAULTS: usize = 1000;
 /// Hubs at once: each takes three ports and the tasks that accept there. Ours.

@@ -86,6 +86,31 @@ pub(crate) async fn all_are_listed(records: impl Records) {
     assert_eq!(names, ["a", "b", "c"]);
 }
 
+/// What a store begins with is there as if it had been committed.
+pub(crate) async fn beginnings_are_kept<R: Records + FromIterator<Arc<Record>>>() {
+    let records: R = ["a", "b"].map(|name| record(name, 1)).into_iter().collect();
+    assert_eq!(records.all().await.unwrap().len(), 2);
+    let found = records.get(&id("a")).await.unwrap().unwrap();
+    let change = Change { id: id("a"), expected: None, record: None, effects: Vec::new() };
+    assert_eq!(records.commit(change.clone()).await, Err(StoreError::Conflict));
+    let expected = Some(found.revision);
+    records.commit(Change { expected, ..change }).await.unwrap();
+    assert!(records.get(&id("a")).await.unwrap().is_none());
+}
+
+/// The same for documents.
+pub(crate) async fn documents_begin<T>()
+where
+    T: Table<String, String> + FromIterator<(String, Arc<String>)>,
+{
+    let table: T =
+        ["b", "a"].map(|key| (key.to_owned(), Arc::new(key.to_owned()))).into_iter().collect();
+    let found = table.get(&"a".to_owned()).await.unwrap().unwrap();
+    assert_eq!(table.commit(document("a", None, None)).await, Err(StoreError::Conflict));
+    table.commit(document("a", Some(found.revision), None)).await.unwrap();
+    assert_eq!(table.all().await.unwrap(), [Arc::new("b".to_owned())]);
+}
+
 /// The watcher hears of what was committed, and of nothing else.
 pub(crate) async fn commits_are_watched(records: impl Records) {
     let seen = Arc::new(Seen::default());

@@ -26,6 +26,16 @@ pub struct MemoryRecords {
     watcher: OnceLock<Arc<dyn Watcher>>,
 }
 
+impl FromIterator<Arc<Record>> for MemoryRecords {
+    /// Records that are there from the beginning, before anybody watches.
+    fn from_iter<I: IntoIterator<Item = Arc<Record>>>(records: I) -> Self {
+        let first = |record: Arc<Record>| {
+            (record.identity.id.clone(), Versioned { record, revision: Revision(1) })
+        };
+        Self { by_id: records.into_iter().map(first).collect(), watcher: OnceLock::new() }
+    }
+}
+
 impl MemoryRecords {
     fn apply(&self, change: Change) -> Result<Revision, StoreError> {
         let entry = self.by_id.entry(change.id.clone());
@@ -267,6 +277,7 @@ mod tests {
     async fn records_conform() {
         conformance::commits_are_compared(MemoryRecords::default()).await;
         conformance::all_are_listed(MemoryRecords::default()).await;
+        conformance::beginnings_are_kept::<MemoryRecords>().await;
         conformance::commits_are_watched(MemoryRecords::default()).await;
     }
 

@@ -21,6 +21,14 @@ impl<K, V> Default for MemoryTable<K, V> {
     }
 }
 
+impl<K: Ord, V> FromIterator<(K, Arc<V>)> for MemoryTable<K, V> {
+    /// Documents that are there from the beginning.
+    fn from_iter<I: IntoIterator<Item = (K, Arc<V>)>>(documents: I) -> Self {
+        let first = |(key, value)| (key, Entry { value, revision: Revision(1) });
+        Self { by_key: Mutex::new(documents.into_iter().map(first).collect()) }
+    }
+}
+
 impl<K: Ord, V> MemoryTable<K, V> {
     /// Held for a look-up or a copy of pointers; nothing awaits meanwhile.
     fn lock(&self) -> MutexGuard<'_, BTreeMap<K, Entry<V>>> {
@@ -78,5 +86,6 @@ mod tests {
     async fn tables_conform() {
         conformance::documents_are_compared(MemoryTable::default()).await;
         conformance::documents_have_room(MemoryTable::default()).await;
+        conformance::documents_begin::<MemoryTable<String, String>>().await;
     }
 }

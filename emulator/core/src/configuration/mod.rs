@@ -107,7 +107,8 @@ impl Configuration {
         let content = Content::parse(draft.content)?.ok_or_else(no_content)?;
         let target_condition = draft.target_condition.unwrap_or_default();
         let target = Target::parse(&target_condition, content.source_of_targets())?;
-        check_rest(draft.priority, &draft.metrics)?;
+        check_priority(draft.priority)?;
+        check_count(&draft.metrics)?;
         Ok(Self {
             id,
             schema_version: draft.schema_version,
@@ -121,6 +122,12 @@ impl Configuration {
             version: 1,
             target,
         })
+    }
+
+    /// The same configuration with the history that a snapshot has of it.
+    #[must_use]
+    pub(crate) fn with_history(self, version: u64, created: Timestamp, updated: Timestamp) -> Self {
+        Self { version, created, updated, ..self }
     }
 
     /// The configuration with its writable part replaced. Its content stays for ever.
@@ -147,7 +154,8 @@ impl Configuration {
         let target_condition = draft.target_condition.unwrap_or_default();
         let source = self.content.as_ref().map_or(Source::Devices, Content::source_of_targets);
         let target = Target::parse(&target_condition, source)?;
-        check_rest(draft.priority, &draft.metrics)?;
+        check_priority(draft.priority)?;
+        check_count(&draft.metrics)?;
         Ok(Self {
             id: self.id.clone(),
             schema_version: draft.schema_version,
@@ -193,6 +201,16 @@ impl Targeting {
         &self.statuses
     }
 
+    /// What a snapshot says: how far each configuration came, and what they wrote.
+    pub fn restored(statuses: BTreeMap<ConfigurationId, TargetStatus>, settings: Document) -> Self {
+        Self { statuses, settings: Arc::new(settings) }
+    }
+
+    /// What they wrote; for the agent of an edge device, into which module.
+    pub fn settings(&self) -> &Document {
+        &self.settings
+    }
+
     /// How far one came, if it is for this twin.
     pub fn status(&self, id: &ConfigurationId) -> Option<TargetStatus> {
         self.statuses.get(id).copied()
@@ -210,6 +228,11 @@ impl Targeting {
 }
 
 impl TargetStatus {
+    /// Reads what [`TargetStatus::name`] gives.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Targeted, Self::Applied].into_iter().find(|status| status.name() == name)
+    }
+
     /// As the service spells it.
     pub fn name(self) -> &'static str {
         match self {
@@ -219,12 +242,39 @@ impl TargetStatus {
     }
 }
 
-fn check_rest(priority: i64, metrics: &MetricQueries) -> Result<(), HubError> {
+impl ConfigurationDraft {
+    /// Everything that keeps this from becoming a configuration, but for the metrics themselves;
+    /// whoever asks for a single one is told of the first.
+    pub(crate) fn mistakes(&self) -> Vec<HubError> {
+        let content = Content::parse(self.content.clone());
+        let source = match &content {
+            Ok(Some(content)) => content.source_of_targets(),
+            _ => Source::Devices,
+        };
+        let target = Target::parse(self.target_condition.as_deref().unwrap_or_default(), source);
+        let content = content.and_then(|content| content.ok_or_else(no_content));
+        [
+            content.err(),
+            target.err(),
+            check_priority(self.priority).err(),
+            check_count(&self.metrics).err(),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+fn check_priority(priority: i64) -> Result<(), HubError> {
     if priority < 0 {
         return Err(HubError::ArgumentInvalid(format!(
             "priority is {priority}, expected 0 or more"
         )));
     }
+    Ok(())
+}
+
+fn check_count(metrics: &MetricQueries) -> Result<(), HubError> {
     let (count, max) = (metrics.len(), limits::CONFIGURATION_METRICS);
     if count > max {
         return Err(HubError::InvalidMetricQuery(format!(

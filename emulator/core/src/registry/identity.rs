@@ -178,7 +178,7 @@ pub enum AuthenticationKind {
 
 impl AuthenticationDraft {
     /// Checks the draft and fills in the keys that it leaves out.
-    pub(super) fn settle(&self, random: &Random) -> Result<Authentication, HubError> {
+    pub(crate) fn settle(&self, random: &Random) -> Result<Authentication, HubError> {
         let has_keys = self.primary_key.is_some() || self.secondary_key.is_some();
         let has_thumbprints = self.thumbprints != Thumbprints::default();
         if has_keys && has_thumbprints {
@@ -246,7 +246,7 @@ fn parse_key(name: &str, text: &str) -> Result<SymmetricKey, HubError> {
         .map_err(|why: InvalidKey| HubError::ArgumentInvalid(format!("{name}: {why}")))
 }
 
-pub(super) fn check_status_reason(draft: &IdentityDraft) -> Result<(), HubError> {
+pub(crate) fn check_status_reason(draft: &IdentityDraft) -> Result<(), HubError> {
     let length = draft.status_reason.as_ref().map_or(0, |reason| reason.chars().count());
     if length <= limits::STATUS_REASON_CHARACTERS {
         return Ok(());

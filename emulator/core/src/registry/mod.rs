@@ -5,7 +5,9 @@ pub mod identity;
 pub mod keys;
 pub(crate) mod modules;
 
-use identity::{AuthenticationDraft, DeviceIdentity, IdentityDraft, check_status_reason};
+use identity::{
+    Authentication, AuthenticationDraft, DeviceIdentity, IdentityDraft, check_status_reason,
+};
 
 use std::collections::BTreeMap;
 
@@ -17,7 +19,7 @@ use crate::time::Timestamp;
 use crate::twin::Twin;
 
 /// The first version of an identity: ten random digits, as the service's are.
-pub(crate) const FIRST_VERSIONS: std::ops::Range<u64> = 100_000_000..1_000_000_000;
+const FIRST_VERSIONS: std::ops::Range<u64> = 100_000_000..1_000_000_000;
 
 /// A new device with an empty twin.
 pub(crate) fn create(
@@ -29,11 +31,40 @@ pub(crate) fn create(
     check_status_reason(draft)?;
     let authentication =
         draft.authentication.as_ref().unwrap_or(&AuthenticationDraft::default()).settle(random)?;
-    let generation = GenerationId::at(now);
-    let identity = DeviceIdentity {
+    let birth = Birth::at(now, random);
+    let identity = identity(id, draft, authentication, birth);
+    let mut record = Record { identity, twin: Twin::new(now), modules: BTreeMap::new() };
+    if record.identity.iot_edge {
+        modules::add_system_modules(&mut record, now, random);
+    }
+    Ok(record)
+}
+
+/// Which identity of its name it is, and its first version.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Birth {
+    pub(crate) generation: GenerationId,
+    pub(crate) version: u64,
+}
+
+impl Birth {
+    /// That of an identity which is registered now.
+    pub(crate) fn at(now: Timestamp, random: &Random) -> Self {
+        Self { generation: GenerationId::at(now), version: random.number(FIRST_VERSIONS) }
+    }
+}
+
+/// An identity of which nothing has changed yet.
+pub(crate) fn identity(
+    id: &DeviceId,
+    draft: &IdentityDraft,
+    authentication: Authentication,
+    Birth { generation, version }: Birth,
+) -> DeviceIdentity {
+    DeviceIdentity {
         id: id.clone(),
         generation,
-        version: random.number(FIRST_VERSIONS),
+        version,
         status: draft.status,
         status_reason: draft.status_reason.clone(),
         status_updated: Timestamp::NEVER,
@@ -41,12 +72,7 @@ pub(crate) fn create(
         iot_edge: draft.iot_edge,
         device_scope: scope(id, generation, draft),
         parent_scopes: parents(draft),
-    };
-    let mut record = Record { identity, twin: Twin::new(now), modules: BTreeMap::new() };
-    if record.identity.iot_edge {
-        modules::add_system_modules(&mut record, now, random);
     }
-    Ok(record)
 }
 
 /// The record with the writable part of its identity replaced.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::identity::{AuthenticationDraft, ModuleDraft, ModuleIdentity};
-use super::{FIRST_VERSIONS, check_version};
+use super::{Birth, check_version};
 use crate::error::HubError;
-use crate::ids::{GenerationId, IdentityId, ModuleId, Precondition};
+use crate::ids::{IdentityId, ModuleId, Precondition};
 use crate::limits;
 use crate::random::Random;
 use crate::store::{ModuleRecord, Record};
@@ -73,7 +73,7 @@ pub(crate) fn delete(
 }
 
 /// Gives an edge device the modules that each has, where it does not have them yet.
-pub(super) fn add_system_modules(record: &mut Record, now: Timestamp, random: &Random) {
+pub(crate) fn add_system_modules(record: &mut Record, now: Timestamp, random: &Random) {
     let managed = ModuleDraft { managed_by: Some("iotEdge".to_owned()), ..ModuleDraft::default() };
     for id in SYSTEM_MODULES.iter().filter_map(|name| ModuleId::parse(name).ok()) {
         if let (false, Ok(module)) =
@@ -110,13 +110,10 @@ fn new_module(
 ) -> Result<ModuleRecord, HubError> {
     let authentication =
         draft.authentication.as_ref().unwrap_or(&AuthenticationDraft::default()).settle(random)?;
-    let identity = ModuleIdentity {
-        id: id.clone(),
-        generation: GenerationId::at(now),
-        version: random.number(FIRST_VERSIONS),
-        authentication,
-        managed_by: draft.managed_by.clone(),
-    };
+    let Birth { generation, version } = Birth::at(now, random);
+    let managed_by = draft.managed_by.clone();
+    let identity =
+        ModuleIdentity { id: id.clone(), generation, version, authentication, managed_by };
     Ok(ModuleRecord { identity, twin: Twin::new(now) })
 }
 
@@ -134,7 +131,7 @@ fn find<'a>(record: &'a Record, id: &ModuleId) -> Result<&'a ModuleRecord, HubEr
 }
 
 /// Whether only the service writes this module.
-pub(super) fn is_system(id: &ModuleId) -> bool {
+pub(crate) fn is_system(id: &ModuleId) -> bool {
     SYSTEM_MODULES.contains(&id.as_str())
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::metrics::Metric;
+use super::metrics::check_metric;
 use super::service::ServiceSession;
 use crate::auth::policy::AccessRight;
 use crate::configuration::{
@@ -84,7 +84,7 @@ impl ServiceSession {
     ) -> Result<ConfigurationView, HubError> {
         self.require(AccessRight::RegistryWrite)?;
         for query in draft.metrics.values() {
-            Metric::parse(query)?;
+            check_metric(query)?;
         }
         let configuration = match precondition {
             Precondition::None => self.create_configuration(id, draft).await?,
@@ -124,7 +124,7 @@ impl ServiceSession {
         self.require(AccessRight::RegistryRead)?;
         let target = target_condition.map(Target::check);
         let wrong = |(name, query): (&String, &String)| {
-            Metric::parse(query).err().map(|why| (name.clone(), why.to_string()))
+            check_metric(query).err().map(|why| (name.clone(), why.to_string()))
         };
         Ok(QueryErrors {
             target_condition: target.and_then(Result::err).map(|why| why.to_string()),

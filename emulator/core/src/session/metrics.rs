@@ -35,6 +35,11 @@ impl Metric {
     }
 }
 
+/// Fails if a text is no query of a metric.
+pub(crate) fn check_metric(text: &str) -> Result<(), HubError> {
+    Metric::parse(text).map(drop)
+}
+
 /// A metric and the rows that it has so far.
 struct Counting<'q, 'c> {
     source: Source,

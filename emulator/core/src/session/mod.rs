@@ -29,6 +29,7 @@ pub use device::{Connect, Connected, DeviceSession};
 pub use downlink::{CloseReason, Downlink, DownlinkReceiver};
 pub(crate) use job_run::run_jobs;
 pub use jobs::{JobFilter, JobPage};
+pub(crate) use metrics::check_metric;
 pub use modules::ModuleView;
 pub(crate) use presence::{ConnectionId, Presences};
 pub use presence::{ConnectionState, Protocol};

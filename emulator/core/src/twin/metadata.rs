@@ -6,6 +6,9 @@ use serde_json::{Map, Value};
 use super::Document;
 use crate::time::Timestamp;
 
+/// What stands beside the members.
+const OWN: [&str; 2] = ["$lastUpdated", "$lastUpdatedVersion"];
+
 /// The metadata of a property and of those below it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metadata {
@@ -65,6 +68,48 @@ impl Metadata {
                 }
             }
         }
+    }
+
+    /// Reads what [`Metadata::to_json`] writes.
+    ///
+    /// # Errors
+    ///
+    /// Names the member that is not as it should be, and where it stands.
+    pub fn from_json(json: &Document) -> Result<Self, String> {
+        let updated = match json.get("$lastUpdated") {
+            Some(Value::String(text)) => Timestamp::parse(text),
+            _ => None,
+        };
+        let updated =
+            updated.ok_or("$lastUpdated is no time, expected \"2026-01-31T12:00:00Z\"")?;
+        let version = match json.get("$lastUpdatedVersion") {
+            None => None,
+            Some(version) => Some(version.as_u64().ok_or("$lastUpdatedVersion is no number")?),
+        };
+        let mut members = IndexMap::new();
+        for (name, member) in json.iter().filter(|(name, _)| !OWN.contains(&name.as_str())) {
+            let Value::Object(member) = member else {
+                return Err(format!("{name} is no object"));
+            };
+            let member = Self::from_json(member).map_err(|why| format!("{name}.{why}"))?;
+            members.insert(name.clone(), member);
+        }
+        Ok(Self { updated, version, members })
+    }
+
+    /// The metadata of this content: what it says nothing of was written with this stamp, and what
+    /// it says of others is left out.
+    pub(super) fn covering(mut self, content: &Document, stamp: Stamp) -> Self {
+        let cover = |(name, value): (&String, &Value)| {
+            let member = self.members.swap_remove(name).unwrap_or_else(|| Self::stamped(stamp));
+            let member = match value {
+                Value::Object(value) => member.covering(value, stamp),
+                _ => Self { members: IndexMap::new(), ..member },
+            };
+            (name.clone(), member)
+        };
+        let members = content.iter().map(cover).collect();
+        Self { members, ..self }
     }
 
     /// When it was written last.

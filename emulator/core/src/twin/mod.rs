@@ -1,6 +1,7 @@
 //! Device twins: tags and desired properties that the service writes, reported properties that the
 //! device writes. Everything here is pure: a twin and a change give a new twin.
 
+mod draft;
 mod limits;
 mod merge;
 mod metadata;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+pub use draft::{SectionDraft, TwinDraft};
 pub use limits::Dialect;
 pub use metadata::Metadata;
 

@@ -116,14 +116,14 @@ pub fn test_answer(errors: &QueryErrors) -> String {
     })
 }
 
-fn priority(body: &Document) -> Result<i64, HubError> {
+pub(super) fn priority(body: &Document) -> Result<i64, HubError> {
     match body.get("priority") {
         None | Some(Value::Null) => Ok(0),
         Some(value) => value.as_i64().ok_or_else(|| unexpected("priority", value, "an integer")),
     }
 }
 
-fn queries(mut body: Document, name: &str) -> Result<MetricQueries, HubError> {
+pub(super) fn queries(mut body: Document, name: &str) -> Result<MetricQueries, HubError> {
     let queries = object_member(&mut body, name)?.unwrap_or_default();
     let query = |(name, query)| match query {
         Value::String(query) => Ok((name, query)),

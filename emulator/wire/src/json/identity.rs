@@ -163,18 +163,13 @@ pub(super) fn time(at: Timestamp, answering: Answering) -> String {
 /// The body is for another device, or a member is not what it should be.
 pub fn parse_draft(mut body: Document, id: &DeviceId) -> Result<IdentityDraft, HubError> {
     check_named(&body, "deviceId", id.as_str())?;
-    let capabilities = object_member(&mut body, "capabilities")?.unwrap_or_default();
     Ok(IdentityDraft {
         status: parse_status(&body)?,
         status_reason: text_member(&body, "statusReason")?,
         authentication: object_member(&mut body, "authentication")?
             .map(parse_authentication)
             .transpose()?,
-        iot_edge: match capabilities.get("iotEdge") {
-            None | Some(Value::Null) => false,
-            Some(Value::Bool(iot_edge)) => *iot_edge,
-            Some(other) => return Err(unexpected("capabilities.iotEdge", other, "a boolean")),
-        },
+        iot_edge: parse_iot_edge(&mut body)?,
         device_scope: text_member(&body, "deviceScope")?,
         parent_scopes: parse_scopes(&body)?,
     })
@@ -194,7 +189,16 @@ pub fn check_named(body: &Document, member: &str, path: &str) -> Result<(), HubE
     }
 }
 
-fn parse_status(body: &Document) -> Result<Status, HubError> {
+pub(super) fn parse_iot_edge(body: &mut Document) -> Result<bool, HubError> {
+    let capabilities = object_member(body, "capabilities")?.unwrap_or_default();
+    match capabilities.get("iotEdge") {
+        None | Some(Value::Null) => Ok(false),
+        Some(Value::Bool(iot_edge)) => Ok(*iot_edge),
+        Some(other) => Err(unexpected("capabilities.iotEdge", other, "a boolean")),
+    }
+}
+
+pub(super) fn parse_status(body: &Document) -> Result<Status, HubError> {
     match text_member(body, "status")?.as_deref() {
         None => Ok(Status::Enabled),
         Some(name) if name.eq_ignore_ascii_case("enabled") => Ok(Status::Enabled),
@@ -205,7 +209,7 @@ fn parse_status(body: &Document) -> Result<Status, HubError> {
     }
 }
 
-fn parse_scopes(body: &Document) -> Result<Vec<String>, HubError> {
+pub(super) fn parse_scopes(body: &Document) -> Result<Vec<String>, HubError> {
     let scopes = match body.get("parentScopes") {
         None | Some(Value::Null) => return Ok(Vec::new()),
         Some(Value::Array(scopes)) => scopes,

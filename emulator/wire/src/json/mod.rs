@@ -11,6 +11,7 @@ pub mod messages;
 pub mod method;
 pub mod module;
 pub mod query;
+pub mod snapshot;
 pub mod statistics;
 pub mod transfer;
 pub mod trial;
