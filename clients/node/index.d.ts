@@ -47,12 +47,23 @@ export interface Entry {
   [field: string]: any;
 }
 
+/** A hub's content; what is left out of one that is written by hand is as with something new. */
+export interface Snapshot {
+  version?: 1;
+  devices?: Array<{ deviceId: string; [member: string]: any }>;
+  configurations?: Array<{ id: string; [member: string]: any }>;
+}
+
 export class Emulator {
   constructor(url: string, options?: { token?: string });
   static start(options?: { binary?: string }): Promise<Emulator>;
   readonly url: URL;
   stop(): Promise<void>;
-  createHub(options?: { name?: string; keys?: 'random' | 'well-known' }): Promise<Hub>;
+  createHub(options?: {
+    name?: string;
+    keys?: 'random' | 'well-known';
+    seed?: Snapshot;
+  }): Promise<Hub>;
   hubs(): Promise<Hub[]>;
   caPem(): Promise<string>;
   trust(): Promise<() => void>;
@@ -69,6 +80,8 @@ export class Hub {
   readonly eventHubConnectionString: string;
   createDevice(id: string): Promise<Device>;
   reset(): Promise<void>;
+  snapshot(): Promise<Snapshot>;
+  restore(snapshot: Snapshot): Promise<void>;
   delete(): Promise<void>;
   advance(seconds: number): Promise<void>;
   freeze(frozen?: boolean): Promise<void>;

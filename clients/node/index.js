@@ -69,9 +69,12 @@ class Emulator {
     await rm(this.#folder, { recursive: true, force: true });
   }
 
-  /** Makes a hub, empty, at an address of its own (on Linux) so that every SDK finds it. */
-  async createHub({ name, keys = 'random' } = {}) {
-    return new Hub(this, await this.ask('POST', '/hubs', { name, keys }));
+  /**
+   * Makes a hub at an address of its own (on Linux) so that every SDK finds it; empty, or with what
+   * the snapshot `seed` says.
+   */
+  async createHub({ name, keys = 'random', seed } = {}) {
+    return new Hub(this, await this.ask('POST', '/hubs', { name, keys, seed }));
   }
 
   /** All hubs. */
@@ -142,9 +145,22 @@ class Hub {
     return this.connectionStrings.iothubowner;
   }
 
-  /** Makes the hub as empty as in the beginning; address and keys stay. */
+  /** Makes the hub what it was in the beginning; address and keys stay. */
   async reset() {
     await this.#emulator.ask('POST', `/hubs/${this.name}/reset`);
+  }
+
+  /** All that the hub holds: its devices, twins, modules and configurations. */
+  async snapshot() {
+    return this.#emulator.ask('GET', `/hubs/${this.name}/snapshot`);
+  }
+
+  /**
+   * Makes the hub hold what a snapshot says, of this hub or another, or one written by hand; its
+   * connections end, address and keys stay.
+   */
+  async restore(snapshot) {
+    await this.#emulator.ask('POST', `/hubs/${this.name}/restore`, snapshot);
   }
 
   /** Ends the hub and its connections. */

@@ -165,6 +165,10 @@ pub(crate) struct Options {
     /// account [default: none, and no such jobs]
     #[arg(long, value_name = "DIRECTORY")]
     storage_dir: Option<String>,
+    /// What the hub begins with and is reset to: devices and configurations, in TOML or JSON
+    /// [default: none, an empty hub]
+    #[arg(long, value_name = "FILE")]
+    seed: Option<String>,
     /// Keys of the hub's policies: the documented ones, or new ones in every run
     /// [default: well-known] [possible values: well-known, random]
     #[arg(long, value_name = "KEYS")]
@@ -228,6 +232,7 @@ impl Options {
             ("event-retention-days", &self.event_retention_days),
             ("strict-hosts", &self.strict_hosts),
             ("storage-dir", &self.storage_dir),
+            ("seed", &self.seed),
             ("keys", &self.keys),
             ("hub-name", &self.hub_name),
             ("quiet", &self.quiet),
@@ -319,6 +324,7 @@ mod tests {
             "--strict-hosts",
             "--state-dir=/s",
             "--storage-dir=/b",
+            "--seed=s.toml",
             "--key-algorithm=rsa",
             "--keys=random",
             "--hub-name=hub-1",
@@ -351,6 +357,7 @@ mod tests {
             config.strict_hosts == default.strict_hosts,
             config.state_dir == default.state_dir,
             config.storage_dir == default.storage_dir,
+            config.seed == default.seed,
             config.key_algorithm == default.key_algorithm,
             config.keys == default.keys,
             config.hub_name == default.hub_name,
@@ -362,7 +369,7 @@ mod tests {
             config.units == default.units,
             config.enforce_throttles == default.enforce_throttles,
         ];
-        assert_eq!(same, [false; 28]);
+        assert_eq!(same, [false; 29]);
         assert_eq!(resolve(&[&["run"], line.as_slice()].concat()), config);
     }
 

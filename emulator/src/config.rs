@@ -32,6 +32,7 @@ pub use iothub_admin::AdminToken;
 pub use iothub_core::throttle::Tier;
 
 pub use self::host_name::HostName;
+pub(crate) use self::sources::toml_table;
 pub use self::sources::{Flags, Mistake, OPTIONS, Origin, Sources};
 
 use iothub_core::limits;
@@ -87,6 +88,8 @@ pub struct Config {
     /// The folder in which import and export jobs find the containers of their files; none means
     /// that there are no such jobs.
     pub storage_dir: Option<PathBuf>,
+    /// What the hub begins with, and has again when it is reset; none means nothing.
+    pub seed: Option<PathBuf>,
     /// The kind of the certificates' keys; none means what the state directory already has, and
     /// ECDSA where it has nothing.
     pub key_algorithm: Option<KeyAlgorithm>,
@@ -172,6 +175,7 @@ impl Default for Config {
             strict_hosts: false,
             state_dir: None,
             storage_dir: None,
+            seed: None,
             key_algorithm: None,
             keys: HubKeys::default(),
             hub_name: "emulator".to_owned(),
@@ -221,6 +225,7 @@ impl Config {
             strict_hosts: layers.one("strict-hosts", &Kind::SWITCH).unwrap_or_default(),
             state_dir: state_dir(&mut layers, sources),
             storage_dir: layers.one("storage-dir", &Kind::PATH),
+            seed: layers.one("seed", &Kind::PATH),
             key_algorithm: layers.one("key-algorithm", &Kind::KEY_ALGORITHM),
             keys: layers.one("keys", &Kind::HUB_KEYS).unwrap_or_default(),
             hub_name: layers.one("hub-name", &Kind::HUB_NAME).unwrap_or(default.hub_name),

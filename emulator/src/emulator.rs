@@ -24,6 +24,7 @@ use crate::drain::{self, Drain, Drainer};
 use crate::http;
 use crate::hubs::Hubs;
 use crate::listener::Port;
+use crate::seed::{SeedError, read_seed};
 use crate::served::{BoundPorts, HubAddresses, bind};
 use crate::state_dir::{Readers, StateDir, StateError};
 
@@ -89,6 +90,9 @@ pub enum StartError {
     /// The configuration says where events go, and that does not hold together.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Routing(Vec<RoutingMistake>),
+    /// The hub cannot begin with what it is to begin with.
+    #[error(transparent)]
+    Seed(#[from] SeedError),
     /// The operating system gives no random bytes.
     #[error("the operating system gives no random bytes: {0}")]
     Entropy(String),
@@ -101,13 +105,14 @@ impl Emulator {
     ///
     /// Names the file or the address that is wrong.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
+        let seed = read_seed(config.seed.as_deref())?;
         let certificates = Certificates::prepare(config, SystemClock.now())?;
         let ports = BoundPorts::bind(config)?;
         let admin = bind(config.admin_bind, config.admin_port, "the harness", "admin-port")?;
         let addresses = addresses(&ports.addresses(), admin.address());
         let readiness = Readiness::default();
         let latches = ["mqtts", "amqps", "https"].map(|name| readiness.latch(name));
-        let hubs = Arc::new(Hubs::start(config, ports, &certificates)?);
+        let hubs = Arc::new(Hubs::start(config, ports, &certificates, seed)?);
         let (drainer, drain) = drain::channel();
         let router = iothub_admin::router(
             readiness,

@@ -5,13 +5,16 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use axum::body::Bytes;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use iothub_admin::{ClockFacts, HubFacts, HubRefusal, Turn, WantedHub};
 use iothub_core::hub::Hub;
 use iothub_core::limits;
 use iothub_core::route::properties::RoutingProperties;
+use iothub_core::snapshot::Snapshot;
 use iothub_core::time::Clock as _;
+use iothub_wire::json::snapshot::document;
 use tokio::sync::Semaphore;
 use tokio_rustls::rustls::ServerConfig;
 
@@ -20,6 +23,7 @@ use crate::clock::SystemClock;
 use crate::clock::turned::TurnedClock;
 use crate::config::{Config, HostName, HubKeys};
 use crate::emulator::StartError;
+use crate::seed::{read_document, read_json};
 use crate::served::{BoundPorts, Built, ServedHub, build_hub};
 
 /// The ports that SDKs hard-code. That of HTTPS has a fallback, see [`BoundPorts::bind`].
@@ -50,6 +54,7 @@ struct Entrance {
     served: ServedHub,
     config: Config,
     tls: Arc<ServerConfig>,
+    seed: Snapshot,
 }
 
 impl Hubs {
@@ -58,11 +63,13 @@ impl Hubs {
         config: &Config,
         ports: BoundPorts,
         certificates: &Certificates,
+        seed: Snapshot,
     ) -> Result<Self, StartError> {
-        let hub = build_hub(config, None)?;
+        let hub = build_hub(config, None, &seed)?;
         let permits = Arc::new(Semaphore::new(config.max_connections));
         let first = hub.hub.clone();
-        let entrance = Entrance::open(config.clone(), hub, ports, certificates.tls(), &permits);
+        let tls = certificates.tls();
+        let entrance = Entrance::open(config.clone(), hub, ports, tls, &permits, seed);
         Ok(Self {
             next: AtomicU32::new(std::process::id().wrapping_mul(TRIES)),
             certificates: certificates.clone(),
@@ -102,7 +109,7 @@ impl Hubs {
         }
     }
 
-    fn serve(&self, wanted: WantedHub, name: &str) -> Result<Entrance, StartError> {
+    fn serve(&self, wanted: WantedHub, name: &str, seed: Snapshot) -> Result<Entrance, StartError> {
         let mut config = Config {
             hub_name: name.to_owned(),
             aliases: Vec::new(),
@@ -112,8 +119,8 @@ impl Hubs {
         };
         let ports = self.bind(&mut config)?;
         let tls = self.certificates.tls_for(&config, SystemClock.now())?;
-        let hub = build_hub(&config, None)?;
-        Ok(Entrance::open(config, hub, ports, tls, &self.permits))
+        let hub = build_hub(&config, None, &seed)?;
+        Ok(Entrance::open(config, hub, ports, tls, &self.permits, seed))
     }
 
     /// Finds a place for another hub: on Linux an address of its own, so that it has the ports that
@@ -139,14 +146,18 @@ impl Hubs {
         }
     }
 
-    /// Puts an empty hub in the place of another, which is to be stopped. If it cannot be made,
-    /// nothing has changed.
-    fn renew(&self, name: &str) -> Result<(ServedHub, HubFacts), HubRefusal> {
+    /// Puts a hub that holds this, or what it began with, in the place of another, which is to be
+    /// stopped. If it cannot be made, nothing has changed.
+    fn renew(
+        &self,
+        name: &str,
+        content: Option<&Snapshot>,
+    ) -> Result<(ServedHub, HubFacts), HubRefusal> {
         let mut entrance =
             self.served.get_mut(name).ok_or_else(|| HubRefusal::NotFound(name.to_owned()))?;
-        let Entrance { served, config, tls } = &mut *entrance;
+        let Entrance { served, config, tls, seed } = &mut *entrance;
         let policies = served.hub().policies().to_vec();
-        let built = build_hub(config, Some(policies)).map_err(failed)?;
+        let built = build_hub(config, Some(policies), content.unwrap_or(seed)).map_err(failed)?;
         if name == self.config.hub_name {
             *self.first.write().unwrap_or_else(PoisonError::into_inner) = built.hub.clone();
         }
@@ -173,7 +184,13 @@ impl iothub_admin::Hubs for Hubs {
         if self.served.contains_key(&name) {
             return Err(HubRefusal::Exists(name));
         }
-        let entrance = self.serve(wanted, &name).map_err(failed)?;
+        let seed = match wanted.seed.clone() {
+            None => Snapshot::default(),
+            Some(seed) => {
+                read_document(seed, self.first().random()).map_err(HubRefusal::Mistakes)?
+            }
+        };
+        let entrance = self.serve(wanted, &name, seed).map_err(failed)?;
         match self.served.entry(name) {
             Entry::Occupied(other) => Err(HubRefusal::Exists(other.key().clone())),
             Entry::Vacant(place) => Ok(place.insert(entrance).facts()),
@@ -216,7 +233,25 @@ impl iothub_admin::Hubs for Hubs {
     }
 
     async fn reset(&self, name: &str) -> Result<HubFacts, HubRefusal> {
-        let (old, facts) = self.renew(name)?;
+        let (old, facts) = self.renew(name, None)?;
+        old.stop(Some(self.config.shutdown_grace)).await;
+        Ok(facts)
+    }
+
+    async fn snapshot(&self, name: &str) -> Result<String, HubRefusal> {
+        let hub = self.hub(name).ok_or_else(|| HubRefusal::NotFound(name.to_owned()))?;
+        let taken = hub.snapshot().await.map_err(|why| HubRefusal::Failed(why.to_string()))?;
+        aside(move || Ok(document(&taken))).await
+    }
+
+    async fn restore(&self, name: &str, document: Bytes) -> Result<HubFacts, HubRefusal> {
+        if !self.served.contains_key(name) {
+            return Err(HubRefusal::NotFound(name.to_owned()));
+        }
+        let first = self.first();
+        let read = move || read_json(&document, first.random()).map_err(HubRefusal::Mistakes);
+        let content = aside(read).await?;
+        let (old, facts) = self.renew(name, Some(&content))?;
         old.stop(Some(self.config.shutdown_grace)).await;
         Ok(facts)
     }
@@ -229,9 +264,10 @@ impl Entrance {
         ports: BoundPorts,
         tls: Arc<ServerConfig>,
         permits: &Arc<Semaphore>,
+        seed: Snapshot,
     ) -> Self {
         let served = ServedHub::start(&config, built, ports, Arc::clone(&tls), Arc::clone(permits));
-        Self { served, config, tls }
+        Self { served, config, tls, seed }
     }
 
     fn facts(&self) -> HubFacts {
@@ -264,4 +300,12 @@ fn clock_facts(clock: &TurnedClock) -> ClockFacts {
 
 fn failed(why: StartError) -> HubRefusal {
     HubRefusal::Failed(why.to_string())
+}
+
+/// Runs what takes long for a large hub where it holds nobody up.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, HubRefusal> + Send + 'static,
+) -> Result<T, HubRefusal> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|why| Err(HubRefusal::Failed(why.to_string())))
 }

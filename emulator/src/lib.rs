@@ -7,7 +7,7 @@
 //!   `drain.rs` serve ports.
 //! * [`config`]: what it can be told. [`certificate`], [`bundle`], [`authorities`],
 //!   [`state_dir`]: what it keeps.
-//! * `storage.rs`: the folder for import and export jobs.
+//! * `seed.rs`: what hubs begin with, or become. `storage.rs`: the folder for import and export jobs.
 //! * [`banner`], [`keys`], [`clock`], [`stop`]: what the binary needs besides.
 
 pub mod authorities;
@@ -24,6 +24,7 @@ mod hubs;
 pub mod keys;
 mod listener;
 mod pem;
+mod seed;
 mod served;
 pub mod state_dir;
 pub mod stop;
@@ -35,3 +36,4 @@ pub use iothub_admin::{
 };
 
 pub use emulator::{Addresses, Emulator, OWNER, StartError, reachable};
+pub use seed::SeedError;

@@ -21,11 +21,8 @@ use iothub_emulator::config::{Config, Flags, Sources};
 
 use crate::args::{Arguments, Command, Shell};
 use crate::commands::{CommandError, variable};
-use crate::output::{fail, print, tell};
+use crate::output::{fail, misconfigured, print};
 use crate::route_test::RouteCommand;
-
-/// What the program ends with when it was called or configured wrongly; clap's own, too.
-const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let Arguments { command, options } = Arguments::parse();
@@ -62,12 +59,7 @@ fn with_config(flags: &Flags, then: impl FnOnce(&Config) -> ExitCode) -> ExitCod
     let sources = Sources { flags, variable: &variable, read_file: &commands::read_file };
     match Config::resolve(&sources) {
         Ok(config) => then(&config),
-        Err(mistakes) => {
-            for mistake in mistakes {
-                tell(format_args!("error: {mistake}"));
-            }
-            ExitCode::from(USAGE)
-        }
+        Err(mistakes) => misconfigured(mistakes),
     }
 }
 
@@ -75,10 +67,7 @@ fn run(config: &Config) -> ExitCode {
     let directives = variable(logging::FILTER_VARIABLE);
     match logging::start(config.log_format, directives.as_deref()) {
         Ok(()) => run::run(config),
-        Err(mistake) => {
-            tell(format_args!("error: {mistake}"));
-            ExitCode::from(USAGE)
-        }
+        Err(mistake) => misconfigured([mistake]),
     }
 }
 

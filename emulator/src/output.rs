@@ -4,6 +4,9 @@ use std::fmt::Display;
 use std::io::{self, ErrorKind, Write as _};
 use std::process::ExitCode;
 
+/// What the program ends with when it was called or configured wrongly; clap's own, too.
+const USAGE: u8 = 2;
+
 /// Prints a text; its colours reach terminals alone. A reader that has gone away, such as `head`, is
 /// no failure.
 ///
@@ -28,4 +31,12 @@ pub(crate) fn tell(message: impl Display) {
 pub(crate) fn fail(error: impl Display) -> ExitCode {
     tell(format_args!("error: {error}"));
     ExitCode::FAILURE
+}
+
+/// Says everything that is wrong with how the program was configured, a line each.
+pub(crate) fn misconfigured(mistakes: impl IntoIterator<Item = impl Display>) -> ExitCode {
+    for mistake in mistakes {
+        tell(format_args!("error: {mistake}"));
+    }
+    ExitCode::from(USAGE)
 }

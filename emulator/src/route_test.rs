@@ -13,8 +13,7 @@ use iothub_emulator::config::Config;
 use iothub_wire::json::trial;
 use service_cli::route;
 
-use crate::USAGE;
-use crate::output::{print, tell};
+use crate::output::{misconfigured, print};
 
 /// No route takes the message.
 const NO_MATCH: u8 = 1;
@@ -54,22 +53,17 @@ enum Output {
 pub(crate) fn test(config: &Config, args: &TestArgs) -> ExitCode {
     let outcome = match args.what.clone().input().and_then(|input| try_it(config, &input)) {
         Ok(outcome) => outcome,
-        Err(why) => return wrong(&why),
+        Err(why) => return misconfigured([why]),
     };
     let shown = match args.output {
         Output::Text => outcome.to_string(),
         Output::Json => format!("{:#}\n", trial::trial(&outcome)),
     };
     match print(&shown) {
-        Err(error) => wrong(&format!("standard output cannot be written: {error}")),
+        Err(error) => misconfigured([format_args!("standard output cannot be written: {error}")]),
         Ok(()) if outcome.is_taken() => ExitCode::SUCCESS,
         Ok(()) => ExitCode::from(NO_MATCH),
     }
-}
-
-fn wrong(why: &str) -> ExitCode {
-    tell(format_args!("error: {why}"));
-    ExitCode::from(USAGE)
 }
 
 fn try_it(config: &Config, input: &TestInput) -> Result<Trial, String> {

@@ -7,13 +7,13 @@ use iothub_emulator::certificate::AuthorityCertificate;
 use iothub_emulator::config::Config;
 use iothub_emulator::state_dir::StateDir;
 use iothub_emulator::stop::{self, Signals, Stop};
-use iothub_emulator::{Emulator, banner, bundle};
+use iothub_emulator::{Emulator, SeedError, StartError, banner, bundle};
 use iothub_wire::local;
 use tokio::runtime::Runtime;
 
 use crate::commands::variable;
 use crate::open_files;
-use crate::output::{fail, print, tell};
+use crate::output::{fail, misconfigured, print, tell};
 use crate::trust::quoted;
 
 /// Serves with this configuration.
@@ -36,6 +36,10 @@ async fn serve(config: &Config) -> ExitCode {
     };
     let emulator = match Emulator::start(config).await {
         Ok(emulator) => emulator,
+        Err(StartError::Seed(SeedError::Mistakes { path, mistakes })) => {
+            return misconfigured(mistakes.iter().map(|why| format!("{}: {why}", path.display())));
+        }
+        Err(StartError::Seed(why)) => return misconfigured([why]),
         Err(error) => return fail(error),
     };
     if !config.quiet

@@ -11,6 +11,7 @@ use iothub_core::directory::Directory;
 use iothub_core::hub::{Hub, Ports};
 use iothub_core::random::Random;
 use iothub_core::route::Routing;
+use iothub_core::snapshot::Snapshot;
 use iothub_core::throttle::Throttles;
 use iothub_core::time::Clock;
 use iothub_store::memory::MemoryRecords;
@@ -155,14 +156,20 @@ async fn work(hub: Hub, drain: Drain) {
     }
 }
 
-/// Makes a hub with these policies, or with those that every hub begins with.
+/// Chance that begins with what the operating system gives.
+pub(crate) fn chance() -> Result<Random, StartError> {
+    let mut entropy = [0; 32];
+    SysRng.try_fill_bytes(&mut entropy).map_err(|error| StartError::Entropy(error.to_string()))?;
+    Ok(Random::from_entropy(entropy))
+}
+
+/// Makes a hub with these policies, or with those that every hub begins with, that holds this.
 pub(crate) fn build_hub(
     config: &Config,
     policies: Option<Vec<SharedAccessPolicy>>,
+    content: &Snapshot,
 ) -> Result<Built, StartError> {
-    let mut entropy = [0; 32];
-    SysRng.try_fill_bytes(&mut entropy).map_err(|error| StartError::Entropy(error.to_string()))?;
-    let random = Random::from_entropy(entropy);
+    let random = chance()?;
     let policies = policies.unwrap_or_else(|| built_in_policies(config.keys, &random));
     let dir = config.state_dir.as_ref().map(StateDir::open).transpose()?;
     let routing = Routing::new(&config.routing).map_err(StartError::Routing)?;
@@ -170,11 +177,11 @@ pub(crate) fn build_hub(
     let clock: Arc<dyn Clock> = turned.clone();
     let (routing, endpoints) = endpoints::wire(config, routing, &clock);
     let ports = Ports {
-        records: Arc::new(MemoryRecords::default()),
+        records: Arc::new(content.devices.iter().cloned().collect::<MemoryRecords>()),
         events: endpoints::event_log(config.event_partitions, config, clock.clone()),
         consumer_groups: config.consumer_groups.clone(),
         routing,
-        configurations: Arc::new(MemoryTable::default()),
+        configurations: Arc::new(content.configurations_by_id().collect::<MemoryTable<_, _>>()),
         jobs: Arc::new(MemoryTable::default()),
         authorities: Arc::new(Authorities::new(&config.device_authorities, dir)?),
         clock,

@@ -153,6 +153,37 @@ fn a_port_that_is_taken_is_told_with_the_option_that_changes_it() {
     assert!(text.starts_with(&start) && text.ends_with(end), "{text}");
 }
 
+#[test]
+fn a_seed_with_five_mistakes_tells_five() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("seed.toml");
+    let seed = "\
+        [[devices]]\n\
+        deviceId = \"a b\"\n\
+        status = \"off\"\n\
+        tags = { floor = 1 }\n\
+        [[devices]]\n\
+        twin.tags = { \"a.b\" = 1 }\n";
+    std::fs::write(&path, seed).unwrap();
+    let path = path.to_str().unwrap();
+    let (code, text) = Emulator::start(&["--seed", path]).end();
+    let expected = [
+        "devices[0].deviceId is \"a b\": id has the character ' '",
+        "devices[0]: there is no member \"tags\", expected one of deviceId, status",
+        "devices[0].status is \"off\", expected \"enabled\" or \"disabled\"",
+        "devices[1]: deviceId is missing",
+        "devices[1].twin.tags: Property name a.b contains invalid character '.'",
+    ];
+    assert_eq!((code, text.lines().count()), (Some(2), 5), "{text}");
+    for (line, expected) in text.lines().zip(expected) {
+        assert!(line.starts_with(&format!("error: {path}: {expected}")), "{line:?}: {expected:?}");
+    }
+
+    let (code, text) = Emulator::start(&["--seed", "/nowhere/seed.toml"]).end();
+    assert_eq!(code, Some(2));
+    assert!(text.starts_with("error: /nowhere/seed.toml cannot be read: "), "{text}");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn an_emulator_is_found_again_when_a_second_one_has_ended() {

@@ -57,6 +57,21 @@ def test_a_reset_hub_is_empty(iothub, iothub_device):
         back_end.get_device("test-device")
 
 
+def test_a_restored_hub_is_what_it_was(device, iothub, iothub_emulator):
+    device.patch_twin_reported_properties({"configId": 7})
+    taken = iothub.snapshot()
+    back_end = IoTHubRegistryManager.from_connection_string(iothub.connection_string)
+    back_end.delete_device("test-device")
+    iothub.restore(taken)
+    back_end = IoTHubRegistryManager.from_connection_string(iothub.connection_string)
+    assert back_end.get_twin("test-device").properties.reported["configId"] == 7
+    assert iothub.snapshot() == taken
+    with iothub_emulator.create_hub(seed={"devices": [{"deviceId": "a"}]}) as other:
+        assert [device["deviceId"] for device in other.snapshot()["devices"]] == ["a"]
+        with pytest.raises(EmulatorError, match="devices.0.: deviceId is missing"):
+            other.restore({"devices": [{}]})
+
+
 def test_a_message_expires_when_the_clock_is_turned(iothub, iothub_device):
     back_end = IoTHubRegistryManager.from_connection_string(iothub.connection_string)
     in_ten_minutes = int((time.time() + 600) * 1000)

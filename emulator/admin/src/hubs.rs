@@ -5,17 +5,18 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use iothub_core::hub::Hub;
+use iothub_core::limits;
 use iothub_core::time::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::clock::{self, ClockFacts, Turn};
-use crate::{connections, devicebound, faults, journal, routes};
+use crate::{connections, devicebound, faults, journal, routes, snapshots};
 
 /// What can be asked of whoever serves the hubs.
 pub trait Hubs: Send + Sync + 'static {
@@ -37,8 +38,16 @@ pub trait Hubs: Send + Sync + 'static {
         name: &str,
         turn: Turn,
     ) -> impl Future<Output = Result<ClockFacts, HubRefusal>> + Send;
-    /// Makes a hub as empty as it was in the beginning; address, keys and name stay.
+    /// Makes a hub what it was in the beginning; address, keys and name stay.
     fn reset(&self, name: &str) -> impl Future<Output = Result<HubFacts, HubRefusal>> + Send;
+    /// What a hub holds, as a document.
+    fn snapshot(&self, name: &str) -> impl Future<Output = Result<String, HubRefusal>> + Send;
+    /// Makes a hub what a document says, or changes nothing; address, keys and name stay.
+    fn restore(
+        &self,
+        name: &str,
+        document: Bytes,
+    ) -> impl Future<Output = Result<HubFacts, HubRefusal>> + Send;
 }
 
 /// A hub to make.
@@ -48,6 +57,8 @@ pub struct WantedHub {
     pub name: Option<String>,
     /// Whether its keys are made up too, instead of the documented ones.
     pub random_keys: bool,
+    /// What it begins with, and has again when it is reset: a document as of a snapshot.
+    pub seed: Option<Value>,
 }
 
 /// A hub that is served.
@@ -96,6 +107,9 @@ pub enum HubRefusal {
         /// What it was to show.
         wanted: Timestamp,
     },
+    /// The document of what it is to hold has these.
+    #[error("{}", .0.join("; "))]
+    Mistakes(Vec<String>),
     /// It cannot be served.
     #[error("the hub cannot be served: {0}")]
     Failed(String),
@@ -109,6 +123,7 @@ impl IntoResponse for HubRefusal {
             Self::First(_) => (StatusCode::CONFLICT, "FirstHub"),
             Self::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "TooManyHubs"),
             Self::Back { .. } => (StatusCode::CONFLICT, "ClockGoesBack"),
+            Self::Mistakes(_) => (StatusCode::BAD_REQUEST, "InvalidSnapshot"),
             Self::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "HubNotServed"),
         };
         refusal(status, name, &self.to_string())
@@ -125,6 +140,11 @@ pub(crate) fn router<H: Hubs>(hubs: Arc<H>) -> Router {
         .route("/hubs", get(list::<H>).post(create::<H>))
         .route("/hubs/{name}", get(find::<H>).delete(delete::<H>))
         .route("/hubs/{name}/reset", post(reset::<H>))
+        .route("/hubs/{name}/snapshot", get(snapshots::take::<H>))
+        .route(
+            "/hubs/{name}/restore",
+            post(snapshots::restore::<H>).layer(DefaultBodyLimit::max(limits::SNAPSHOT_BYTES)),
+        )
         .route("/hubs/{name}/clock", get(clock::show::<H>).post(clock::turn::<H>))
         .route("/hubs/{name}/connections", get(connections::list::<H>))
         .route(
@@ -195,7 +215,7 @@ pub(crate) fn invalid(name: &str, mistakes: &[String]) -> Response {
     refusal(StatusCode::BAD_REQUEST, name, &mistakes.join("; "))
 }
 
-fn document(facts: &HubFacts) -> Value {
+pub(crate) fn document(facts: &HubFacts) -> Value {
     let ports = [
         ("mqtts", Some(facts.mqtts)),
         ("amqps", Some(facts.amqps)),
@@ -251,7 +271,10 @@ fn parse(body: &[u8]) -> Result<WantedHub, Vec<String>> {
             ("keys", _) => {
                 mistakes.push(format!("keys is {value}, expected \"well-known\" or \"random\""));
             }
-            _ => mistakes.push(format!("there is no field {field:?}, expected name or keys")),
+            ("seed", seed) => wanted.seed = Some(seed.clone()),
+            _ => {
+                mistakes.push(format!("there is no field {field:?}, expected name, keys or seed"));
+            }
         }
     }
     if mistakes.is_empty() { Ok(wanted) } else { Err(mistakes) }
@@ -275,7 +298,7 @@ mod tests {
             ("{", &["the body is not JSON: EOF while parsing an object at line 1 column 1"]),
             ("[]", &["the body is [], expected an object"]),
             (r#"{"keys": 1}"#, &["keys is 1, expected \"well-known\" or \"random\""]),
-            (r#"{"size": 1}"#, &["there is no field \"size\", expected name or keys"]),
+            (r#"{"size": 1}"#, &["there is no field \"size\", expected name, keys or seed"]),
             (
                 r#"{"name": "-a-", "keys": "no"}"#,
                 &[
@@ -301,7 +324,9 @@ mod tests {
     fn what_is_left_out_is_chosen() {
         assert_eq!(parse(b""), Ok(WantedHub::default()));
         assert_eq!(parse(b"{}"), Ok(WantedHub::default()));
-        let wanted = WantedHub { name: Some("my-hub".to_owned()), random_keys: true };
-        assert_eq!(parse(br#"{"name":"my-hub","keys":"random"}"#), Ok(wanted));
+        let seed = Some(json!({"devices": []}));
+        let wanted = WantedHub { name: Some("my-hub".to_owned()), random_keys: true, seed };
+        let body = br#"{"name":"my-hub","keys":"random","seed":{"devices":[]}}"#;
+        assert_eq!(parse(body), Ok(wanted));
     }
 }

@@ -10,7 +10,9 @@
 //! | `GET /ca.pem` | the certificate to trust |
 //! | `GET /hubs`, `POST /hubs` | the hubs; a new one |
 //! | `GET /hubs/{name}`, `DELETE /hubs/{name}` | one hub; its end |
-//! | `POST /hubs/{name}/reset` | a hub as empty as in the beginning |
+//! | `POST /hubs/{name}/reset` | a hub as it was in the beginning |
+//! | `GET /hubs/{name}/snapshot` | all that a hub holds, in one document |
+//! | `POST /hubs/{name}/restore` | a hub that holds what such a document says |
 //! | `GET /hubs/{name}/clock`, `POST /hubs/{name}/clock` | what time it is for a hub; turns that |
 //! | `GET /hubs/{name}/connections` | who is connected |
 //! | `DELETE /hubs/{name}/connections/{device}[/{module}]` | ends a connection |
@@ -33,6 +35,7 @@ mod hubs;
 mod journal;
 mod readiness;
 mod routes;
+mod snapshots;
 
 use std::sync::Arc;
 

@@ -30,6 +30,15 @@ pub struct Snapshot {
     pub configurations: Vec<Arc<Configuration>>,
 }
 
+impl Snapshot {
+    /// The configurations as a table takes them.
+    pub fn configurations_by_id(
+        &self,
+    ) -> impl Iterator<Item = (ConfigurationId, Arc<Configuration>)> {
+        self.configurations.iter().map(|one| (one.id.clone(), one.clone()))
+    }
+}
+
 impl Hub {
     /// What the hub holds now. Changes go on meanwhile; each record is as it was at one moment.
     ///
@@ -165,7 +174,7 @@ impl Restoring<'_> {
         let version = history.version.unwrap_or(new.version);
         let created = history.created.unwrap_or(new.created);
         let updated = history.updated.unwrap_or(created);
-        Ok(new.with_history(version, created, updated))
+        Ok(new.with_history(created, updated, version))
     }
 
     fn birth(&self, history: IdentityHistory) -> Birth {

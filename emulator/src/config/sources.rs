@@ -13,7 +13,7 @@ use super::values::Kind;
 
 /// Every option by the name that it has as a flag (with `--` before it) and in the file. As a
 /// variable it is written `IOTHUB_EMULATOR_…`, in capitals and with underscores.
-pub const OPTIONS: [&str; 28] = [
+pub const OPTIONS: [&str; 29] = [
     "bind",
     "mqtts-port",
     "https-port",
@@ -31,6 +31,7 @@ pub const OPTIONS: [&str; 28] = [
     "strict-hosts",
     "state-dir",
     "storage-dir",
+    "seed",
     "key-algorithm",
     "keys",
     "hub-name",
@@ -321,11 +322,15 @@ fn read_file(sources: &Sources<'_>, path: &Path) -> Result<toml::Table, Mistake>
         path: Shown(path.to_owned()),
         reason: error.to_string(),
     })?;
+    toml_table(&text).map_err(|reason| Mistake::Syntax { path: Shown(path.to_owned()), reason })
+}
+
+/// Reads TOML; what is wrong with it begins with the line.
+pub(crate) fn toml_table(text: &str) -> Result<toml::Table, String> {
     text.parse().map_err(|error: toml::de::Error| {
         let line = error.span().and_then(|span| text.get(..span.start)).map(line_number);
         let line = line.map(|line| format!("line {line}: ")).unwrap_or_default();
-        let reason = format!("{line}{}", error.message().replace('\n', ", "));
-        Mistake::Syntax { path: Shown(path.to_owned()), reason }
+        format!("{line}{}", error.message().replace('\n', ", "))
     })
 }
 

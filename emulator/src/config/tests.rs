@@ -79,6 +79,7 @@ fn every_option_can_stand_in_the_file() {
         strict-hosts = true
         state-dir = "/s"
         storage-dir = "/b"
+        seed = "s.toml"
         key-algorithm = "rsa"
         keys = "random"
         hub-name = "hub-1"
@@ -110,6 +111,7 @@ fn every_option_can_stand_in_the_file() {
         strict_hosts: true,
         state_dir: Some("/s".into()),
         storage_dir: Some("/b".into()),
+        seed: Some("s.toml".into()),
         key_algorithm: Some(KeyAlgorithm::Rsa),
         keys: HubKeys::Random,
         hub_name: "hub-1".to_owned(),
@@ -180,7 +182,7 @@ fn all_mistakes_are_told_at_once() {
         "e.toml has the key \"mqtts_port\", expected one of bind, mqtts-port, https-port, \
          mqtt-port, amqps-port, amqp-port, admin-bind, admin-port, admin-token, hostname, device-ca, \
          event-partitions, event-retention-days, consumer-group, strict-hosts, state-dir, \
-         storage-dir, key-algorithm, keys, hub-name, quiet, log-format, shutdown-grace, max-connections, \
+         storage-dir, seed, key-algorithm, keys, hub-name, quiet, log-format, shutdown-grace, max-connections, \
          tier, units, enforce-throttles, endpoint, route, fallback-route, enrichment",
         "e.toml: quiet is a table, expected a text, a number, true or false",
         "--bind is \"localhost\", expected an IP address",

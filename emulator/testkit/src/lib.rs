@@ -52,7 +52,9 @@
 //! let (_, owner) = &hub.connection_strings[0];
 //! println!("connect to {owner}");
 //! emulator.turn_clock(&hub.name, Turn { advance: Duration::from_secs(3600), ..Turn::default() }).await?;
+//! let taken = emulator.snapshot_hub(&hub.name).await?;
 //! emulator.reset_hub(&hub.name).await?;
+//! emulator.restore_hub(&hub.name, &taken).await?;
 //! emulator.delete_hub(&hub.name).await?;
 //! # Ok(())
 //! # }
@@ -196,7 +198,7 @@ impl Emulator {
     ///
     /// There are too many, or it cannot be served.
     pub fn create_hub(&self) -> Result<HubFacts, HubRefusal> {
-        self.0.hubs().create(WantedHub { name: None, random_keys: true })
+        self.0.hubs().create(WantedHub { random_keys: true, ..WantedHub::default() })
     }
 
     /// Ends a hub that was made, and its connections.
@@ -208,7 +210,25 @@ impl Emulator {
         self.0.hubs().delete(name).await
     }
 
-    /// Makes a hub as empty as in the beginning; address and keys stay.
+    /// All that a hub holds, as a JSON document: devices, twins, modules and configurations.
+    ///
+    /// # Errors
+    ///
+    /// There is none of that name.
+    pub async fn snapshot_hub(&self, name: &str) -> Result<String, HubRefusal> {
+        self.0.hubs().snapshot(name).await
+    }
+
+    /// Makes a hub hold what a document says; address and keys stay.
+    ///
+    /// # Errors
+    ///
+    /// There is no such hub, or the document has mistakes; then nothing has changed.
+    pub async fn restore_hub(&self, name: &str, document: &str) -> Result<HubFacts, HubRefusal> {
+        self.0.hubs().restore(name, document.to_owned().into()).await
+    }
+
+    /// Makes a hub what it was in the beginning; address and keys stay.
     ///
     /// # Errors
     ///

@@ -99,6 +99,23 @@ test('connections_are_seen_and_ended_and_the_clock_is_turned', async () => {
   assert.equal((await (await started).hubs()).some((other) => other.name === hub.name), false);
 });
 
+test('a_restored_hub_is_what_it_was', async () => {
+  const emulator = await started;
+  const hub = await emulator.createHub({ seed: { devices: [{ deviceId: 'seeded' }] } });
+  const { connectionString } = await hub.createDevice('dev1');
+  const taken = await hub.snapshot();
+  assert.deepEqual(taken.devices.map(({ deviceId }) => deviceId), ['dev1', 'seeded']);
+  const registry = Registry.fromConnectionString(hub.connectionString);
+  await registry.delete('dev1');
+  await hub.restore(taken);
+  assert.deepEqual(await hub.snapshot(), taken);
+  const client = Client.fromConnectionString(connectionString, Mqtt);
+  await client.open();
+  await client.close();
+  await assert.rejects(hub.restore({ devices: [{}] }), /devices\[0\]: deviceId is missing/);
+  await hub.delete();
+});
+
 test('what_cannot_be_done_is_said', async () => {
   const emulator = await started;
   const hub = await emulator.createHub({ name: 'twice' });

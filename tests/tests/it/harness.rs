@@ -15,6 +15,11 @@ use serde_json::{Value, json};
 
 /// Sends a request to the admin port; gives the status and the body.
 fn ask(admin: SocketAddr, request: &str, headers: &str, body: &str) -> (u16, Value) {
+    let (status, body) = ask_text(admin, request, headers, body);
+    (status, serde_json::from_str(&body).unwrap_or_else(|_| Value::from(body)))
+}
+
+fn ask_text(admin: SocketAddr, request: &str, headers: &str, body: &str) -> (u16, String) {
     let mut socket = TcpStream::connect(admin).unwrap();
     let length = body.len();
     write!(
@@ -26,7 +31,12 @@ fn ask(admin: SocketAddr, request: &str, headers: &str, body: &str) -> (u16, Val
     socket.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    (status, serde_json::from_str(body).unwrap_or_else(|_| Value::from(body)))
+    (status, body.to_owned())
+}
+
+/// As [`admin`], with the body as it came.
+pub(crate) fn admin_text(hub: &Hub, request: &str, body: &str) -> (u16, String) {
+    ask_text(hub.emulator.admin_addr(), request, "Host: localhost\r\n", body)
 }
 
 pub(crate) fn admin(hub: &Hub, request: &str, body: &str) -> (u16, Value) {
@@ -161,7 +171,12 @@ fn what_cannot_be_done_is_said() {
             400,
             "the body is not JSON: EOF while parsing an object at line 1 column 1",
         ),
-        ("POST /hubs", r#"{"size": 1}"#, 400, "there is no field \"size\", expected name or keys"),
+        (
+            "POST /hubs",
+            r#"{"size": 1}"#,
+            400,
+            "there is no field \"size\", expected name, keys or seed",
+        ),
         ("GET /hubs/none", "", 404, "there is no hub \"none\""),
         ("DELETE /hubs/none", "", 404, "there is no hub \"none\""),
         ("POST /hubs/none/reset", "", 404, "there is no hub \"none\""),
@@ -232,7 +247,7 @@ fn the_description_is_that_of_what_is_served() {
             assert!(told.contains_key(&status.to_string()), "{request} answers {status}: {told:?}");
         }
     }
-    assert_eq!(tried, 24);
+    assert_eq!(tried, 26);
     // What is not described is not served.
     for request in ["PUT /hubs", "PATCH /hubs/emulator", "GET /hubs/emulator/reset"] {
         assert_eq!(admin(&hub, request, "").0, 405, "{request}");

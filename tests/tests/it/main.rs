@@ -38,6 +38,7 @@ mod registry;
 mod service_twin;
 mod session;
 mod shutdown;
+mod snapshot;
 mod telemetry;
 mod throttle;
 mod tls;

@@ -11,7 +11,7 @@ import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any, Iterator, List, Optional
+from typing import Any, Iterator, List, Mapping, Optional
 
 from .hub import Hub
 
@@ -108,10 +108,17 @@ class Emulator:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def create_hub(self, name: Optional[str] = None, keys: str = "random") -> Hub:
-        """Makes a hub, empty, at an address of its own (on Linux) so that every SDK finds it."""
-        wanted = {"keys": keys} if name is None else {"keys": keys, "name": name}
-        return Hub(self, self.ask("POST", "/hubs", wanted))
+    def create_hub(
+        self,
+        name: Optional[str] = None,
+        keys: str = "random",
+        seed: Optional[Mapping[str, Any]] = None,
+    ) -> Hub:
+        """Makes a hub at an address of its own (on Linux) so that every SDK finds it; empty, or with
+        what a snapshot says."""
+        wanted = {"name": name, "keys": keys, "seed": seed}
+        said = {field: value for field, value in wanted.items() if value is not None}
+        return Hub(self, self.ask("POST", "/hubs", said))
 
     def hubs(self) -> List[Hub]:
         """All hubs."""

@@ -49,8 +49,18 @@ class Hub:
         return self.connection_strings["iothubowner"]
 
     def reset(self) -> None:
-        """Makes the hub as empty as in the beginning; address and keys stay."""
+        """Makes the hub what it was in the beginning; address and keys stay."""
         self._emulator.ask("POST", f"/hubs/{self.name}/reset")
+
+    def snapshot(self) -> Dict[str, Any]:
+        """All that the hub holds: its devices, twins, modules and configurations."""
+        taken: Dict[str, Any] = self._emulator.ask("GET", f"/hubs/{self.name}/snapshot")
+        return taken
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Makes the hub hold what a snapshot says, of this hub or another, or one written by hand;
+        its connections end, address and keys stay."""
+        self._emulator.ask("POST", f"/hubs/{self.name}/restore", snapshot)
 
     def advance(self, seconds: float) -> None:
         """Moves the hub's clock on; what is due until then has happened when this returns."""

@@ -126,8 +126,8 @@ impl Configuration {
 
     /// The same configuration with the history that a snapshot has of it.
     #[must_use]
-    pub(crate) fn with_history(self, version: u64, created: Timestamp, updated: Timestamp) -> Self {
-        Self { version, created, updated, ..self }
+    pub(crate) fn with_history(self, created: Timestamp, updated: Timestamp, version: u64) -> Self {
+        Self { created, updated, version, ..self }
     }
 
     /// The configuration with its writable part replaced. Its content stays for ever.
