@@ -379,6 +379,20 @@ fn hub() -> impl Strategy<Value = Snapshot> {
     })
 }
 
+/// Every value of a document, as a JSON pointer.
+fn pointers(value: &Value, at: String) -> Vec<String> {
+    let below: Vec<_> = match value {
+        Value::Object(members) => members.iter().map(|(key, value)| (key.clone(), value)).collect(),
+        Value::Array(items) => {
+            items.iter().enumerate().map(|(index, item)| (index.to_string(), item)).collect()
+        }
+        _ => Vec::new(),
+    };
+    let inner = |(key, value): (String, &Value)| pointers(value, format!("{at}/{key}"));
+    let inner: Vec<_> = below.into_iter().flat_map(inner).collect();
+    std::iter::once(at.clone()).chain(inner).collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
@@ -387,5 +401,20 @@ proptest! {
         let again = restored(&hub);
         prop_assert_eq!(document(&again), document(&hub));
         prop_assert_eq!(again, hub);
+    }
+
+    #[test]
+    fn a_document_with_anything_anywhere_is_read_or_refused(
+        hub in hub(),
+        which in any::<prop::sample::Index>(),
+        anything in value(),
+    ) {
+        let mut damaged: Value = serde_json::from_str(&document(&hub)).unwrap();
+        let places = pointers(&damaged, String::new());
+        *damaged.pointer_mut(&places[which.index(places.len())]).unwrap() = anything;
+        match read(damaged) {
+            Ok(read) => prop_assert_eq!(document(&restored(&read)), document(&read)),
+            Err(mistakes) => prop_assert!(mistakes.iter().all(|mistake| !mistake.is_empty())),
+        }
     }
 }
