@@ -16,7 +16,7 @@ use iothub_core::time::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::clock::{self, ClockFacts, Turn};
-use crate::{connections, devicebound, faults, journal, routes, snapshots};
+use crate::{connections, devicebound, devices, faults, journal, routes, snapshots};
 
 /// What can be asked of whoever serves the hubs.
 pub trait Hubs: Send + Sync + 'static {
@@ -146,6 +146,7 @@ pub(crate) fn router<H: Hubs>(hubs: Arc<H>) -> Router {
             post(snapshots::restore::<H>).layer(DefaultBodyLimit::max(limits::SNAPSHOT_BYTES)),
         )
         .route("/hubs/{name}/clock", get(clock::show::<H>).post(clock::turn::<H>))
+        .route("/hubs/{name}/devices", get(devices::list::<H>))
         .route("/hubs/{name}/connections", get(connections::list::<H>))
         .route(
             "/hubs/{name}/connections/{device}",

@@ -14,6 +14,7 @@
 //! | `GET /hubs/{name}/snapshot` | all that a hub holds, in one document |
 //! | `POST /hubs/{name}/restore` | a hub that holds what such a document says |
 //! | `GET /hubs/{name}/clock`, `POST /hubs/{name}/clock` | what time it is for a hub; turns that |
+//! | `GET /hubs/{name}/devices` | who may connect, and how |
 //! | `GET /hubs/{name}/connections` | who is connected |
 //! | `DELETE /hubs/{name}/connections/{device}[/{module}]` | ends a connection |
 //! | `POST /hubs/{name}/devicebound/{device}` | sends a cloud-to-device message |
@@ -28,6 +29,7 @@
 mod clock;
 mod connections;
 mod devicebound;
+mod devices;
 mod entry;
 mod faults;
 mod guard;

@@ -145,12 +145,26 @@ impl DeviceConnectionString {
 
 impl fmt::Display for DeviceConnectionString {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "HostName={};DeviceId={}", self.host, self.device)?;
-        if let Some(module) = &self.module {
-            write!(f, ";ModuleId={module}")?;
-        }
+        write_device(f, &self.host, &self.device, self.module.as_ref())?;
         write!(f, ";SharedAccessKey={}", self.key.as_base64())
     }
+}
+
+impl fmt::Display for X509ConnectionString {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_device(f, &self.host, &self.device, self.module.as_ref())?;
+        f.write_str(";x509=true")
+    }
+}
+
+fn write_device(
+    f: &mut fmt::Formatter<'_>,
+    host: &Host,
+    device: &DeviceId,
+    module: Option<&ModuleId>,
+) -> fmt::Result {
+    write!(f, "HostName={host};DeviceId={device}")?;
+    module.map_or(Ok(()), |module| write!(f, ";ModuleId={module}"))
 }
 
 impl X509ConnectionString {

@@ -160,6 +160,29 @@ fn a_hub_is_never_away_while_it_is_reset() {
 }
 
 #[test]
+fn devices_are_listed_with_what_they_connect_with() {
+    let hub = Hub::start();
+    hub.device("d1");
+    hub.rest.put("/devices/d1/modules/m1", r#"{"deviceId": "d1", "moduleId": "m1"}"#).expect(200);
+    let authority = r#"{"deviceId": "d2", "authentication": {"type": "certificateAuthority"}}"#;
+    hub.rest.put("/devices/d2", authority).expect(200);
+    let (status, all) = admin(&hub, "GET /hubs/emulator/devices", "");
+    assert_eq!((status, all.as_array().unwrap().len()), (200, 3), "{all}");
+    let host = hub.host();
+    let string =
+        |fill| format!("HostName={host};DeviceId=d1;SharedAccessKey={}", key(fill).as_base64());
+    let expected = json!({
+        "deviceId": "d1", "moduleId": null, "authentication": "sas",
+        "connectionString": string(1), "secondaryConnectionString": string(2),
+    });
+    assert_eq!(all[0], expected);
+    let module = all[1]["connectionString"].as_str().unwrap();
+    assert!(module.starts_with(&format!("HostName={host};DeviceId=d1;ModuleId=m1;Shared")));
+    assert_eq!(all[2]["connectionString"], json!(format!("HostName={host};DeviceId=d2;x509=true")));
+    assert_eq!(admin(&hub, "GET /hubs/none/devices", "").0, 404);
+}
+
+#[test]
 fn what_cannot_be_done_is_said() {
     let hub = Hub::start();
     assert_eq!(admin(&hub, "POST /hubs", r#"{"name": "twice"}"#).0, 201);
@@ -247,7 +270,7 @@ fn the_description_is_that_of_what_is_served() {
             assert!(told.contains_key(&status.to_string()), "{request} answers {status}: {told:?}");
         }
     }
-    assert_eq!(tried, 26);
+    assert_eq!(tried, 27);
     // What is not described is not served.
     for request in ["PUT /hubs", "PATCH /hubs/emulator", "GET /hubs/emulator/reset"] {
         assert_eq!(admin(&hub, request, "").0, 405, "{request}");
