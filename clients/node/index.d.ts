@@ -20,6 +20,8 @@ export interface Fault {
   device?: string | null;
   error?: 'throttled' | 'quotaExceeded' | 'unauthorized' | 'unavailable' | 'disconnect' | null;
   delay?: number;
+  after?: number;
+  duration?: number | null;
   count?: number | null;
   percent?: number;
   seed?: number;

@@ -21,7 +21,7 @@ const FAILURES: [(&str, Failure); 5] = [
     ("unavailable", Failure::Unavailable),
     ("disconnect", Failure::Disconnect),
 ];
-const LONGEST_DELAY: f64 = 3600.0;
+const LONGEST_SPAN: f64 = 3600.0;
 
 pub(crate) async fn list<H: Hubs>(
     State(hubs): State<Arc<H>>,
@@ -76,6 +76,8 @@ fn document(active: &ActiveFault) -> Value {
         "device": fault.device,
         "error": failure.map(|(name, _)| *name),
         "delay": fault.delay.as_secs_f64(),
+        "after": fault.after.as_secs_f64(),
+        "duration": fault.duration.map(|duration| duration.as_secs_f64()),
         "count": fault.count,
         "percent": fault.percent,
         "seed": fault.seed,
@@ -117,11 +119,9 @@ fn set(fault: &mut Fault, field: &str, value: &Value) -> Result<(), String> {
             let (_, failure) = found.ok_or_else(|| named(&FAILURES.map(|(name, _)| name)))?;
             fault.failure = Some(*failure);
         }
-        "delay" => {
-            let seconds = value.as_f64().filter(|delay| (0.0..=LONGEST_DELAY).contains(delay));
-            let seconds = seconds.ok_or("a number of seconds up to 3600")?;
-            fault.delay = Duration::from_secs_f64(seconds);
-        }
+        "delay" => fault.delay = span(value)?,
+        "after" => fault.after = span(value)?,
+        "duration" => fault.duration = Some(span(value)?),
         "count" => {
             let count = value.as_u64().filter(|count| *count > 0);
             fault.count = Some(count.ok_or("a whole number from 1 on")?);
@@ -134,12 +134,17 @@ fn set(fault: &mut Fault, field: &str, value: &Value) -> Result<(), String> {
         "seed" => fault.seed = value.as_u64().ok_or("a whole number")?,
         _ => {
             return Err(
-                "no such field, but operation, device, error, delay, count, percent or seed"
+                "no such field, but operation, device, error, delay, after, duration, count, percent or seed"
                     .to_owned(),
             );
         }
     }
     Ok(())
+}
+
+fn span(value: &Value) -> Result<Duration, String> {
+    let seconds = value.as_f64().filter(|seconds| (0.0..=LONGEST_SPAN).contains(seconds));
+    Ok(Duration::from_secs_f64(seconds.ok_or("a number of seconds up to 3600")?))
 }
 
 #[cfg(test)]
@@ -149,12 +154,14 @@ mod tests {
     #[test]
     fn faults_are_read() {
         let body = br#"{"operation": "sendEvent", "device": "d*", "error": "throttled",
-            "delay": 0.5, "count": 3, "percent": 20, "seed": 7}"#;
+            "delay": 0.5, "after": 2, "duration": 60, "count": 3, "percent": 20, "seed": 7}"#;
         let expected = Fault {
             operation: Some("sendEvent"),
             device: Some("d*".to_owned()),
             failure: Some(Failure::Throttled),
             delay: Duration::from_millis(500),
+            after: Duration::from_secs(2),
+            duration: Some(Duration::from_secs(60)),
             count: Some(3),
             percent: 20,
             seed: 7,
@@ -185,7 +192,7 @@ mod tests {
             (
                 r#"{"when": 1}"#,
                 &[
-                    "when is 1, expected no such field, but operation, device, error, delay, count, percent or seed",
+                    "when is 1, expected no such field, but operation, device, error, delay, after, duration, count, percent or seed",
                 ],
             ),
         ];

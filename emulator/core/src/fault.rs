@@ -54,6 +54,10 @@ pub struct Fault {
     pub failure: Option<Failure>,
     /// How long they take before.
     pub delay: Duration,
+    /// How long it waits until it begins to strike.
+    pub after: Duration,
+    /// How long it strikes from then on; none means until it is removed.
+    pub duration: Option<Duration>,
     /// How many of them; none means all until the fault is removed.
     pub count: Option<u64>,
     /// How many of a hundred are struck.
@@ -70,6 +74,8 @@ impl Default for Fault {
             device: None,
             failure: None,
             delay: Duration::ZERO,
+            after: Duration::ZERO,
+            duration: None,
             count: None,
             percent: 100,
             seed: 0,
@@ -106,8 +112,16 @@ pub(crate) struct Faults {
 
 #[derive(Debug, Default)]
 struct Active {
-    faults: Vec<(ActiveFault, Random)>,
+    faults: Vec<Entry>,
     last: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    active: ActiveFault,
+    chance: Random,
+    begins: Timestamp,
+    ends: Option<Timestamp>,
 }
 
 impl Failure {
@@ -147,6 +161,12 @@ impl Fault {
         Self { count: Some(count), ..self }
     }
 
+    /// The same, for so long.
+    #[must_use]
+    pub fn lasting(self, duration: Duration) -> Self {
+        Self { duration: Some(duration), ..self }
+    }
+
     fn is_about(&self, operation: Operation, id: Option<&IdentityId>) -> bool {
         let device = self.device.as_deref().is_none_or(|pattern| {
             let Some(id) = id.map(|id| id.device.as_str()) else { return false };
@@ -176,16 +196,19 @@ pub(crate) fn name_of(operation: Operation) -> &'static str {
 }
 
 impl Faults {
-    /// Adds a fault, unless there are as many as there may be.
-    pub(crate) fn add(&self, fault: Fault) -> Option<ActiveFault> {
+    /// Adds a fault, unless there are as many as there may be. Those whose time is over make room.
+    pub(crate) fn add(&self, fault: Fault, now: Timestamp) -> Option<ActiveFault> {
         let mut active = self.active();
+        if active.faults.len() >= limits::FAULTS {
+            active.faults.retain(|entry| !entry.is_over(now));
+        }
         if active.faults.len() >= limits::FAULTS {
             return None;
         }
         active.last += 1;
-        let chance = Random::seeded(fault.seed);
-        let added = ActiveFault { id: active.last, fault, hits: 0 };
-        active.faults.push((added.clone(), chance));
+        let entry = Entry::new(active.last, fault, now);
+        let added = entry.active.clone();
+        active.faults.push(entry);
         self.count.store(active.faults.len(), Ordering::Relaxed);
         Some(added)
     }
@@ -194,29 +217,34 @@ impl Faults {
     pub(crate) fn remove(&self, id: u64) -> bool {
         let mut active = self.active();
         let before = active.faults.len();
-        active.faults.retain(|(fault, _)| fault.id != id);
+        active.faults.retain(|entry| entry.active.id != id);
         self.count.store(active.faults.len(), Ordering::Relaxed);
         active.faults.len() < before
     }
 
     /// All faults, those included that have struck as often as they were to.
     pub(crate) fn list(&self) -> Vec<ActiveFault> {
-        self.active().faults.iter().map(|(fault, _)| fault.clone()).collect()
+        self.active().faults.iter().map(|entry| entry.active.clone()).collect()
     }
 
-    /// What happens to an operation: what the first fault says that is about it.
-    pub(crate) fn strike(&self, operation: Operation, id: Option<&IdentityId>) -> Option<Strike> {
+    /// What happens to an operation: what the first fault says that is about it. The time is asked
+    /// for only if there are faults.
+    pub(crate) fn strike(
+        &self,
+        operation: Operation,
+        id: Option<&IdentityId>,
+        now: impl FnOnce() -> Timestamp,
+    ) -> Option<Strike> {
         if self.count.load(Ordering::Relaxed) == 0 {
             return None;
         }
+        let now = now();
         let mut active = self.active();
-        let (struck, _) = active.faults.iter_mut().find(|(one, chance)| {
-            one.fault.count.is_none_or(|count| one.hits < count)
-                && one.fault.is_about(operation, id)
-                && chance.number(0..100) < u64::from(one.fault.percent)
-        })?;
-        struck.hits += 1;
-        Some(Strike { fault: struck.id, delay: struck.fault.delay, failure: struck.fault.failure })
+        let mut entries = active.faults.iter_mut();
+        let struck = entries.find(|entry| entry.strikes(operation, id, now))?;
+        struck.active.hits += 1;
+        let ActiveFault { id, fault, .. } = &struck.active;
+        Some(Strike { fault: *id, delay: fault.delay, failure: fault.failure })
     }
 
     /// A std mutex: a few comparisons, and nothing awaits while it is held.
@@ -225,95 +253,27 @@ impl Faults {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ids::DeviceId;
-
-    fn fault() -> Fault {
-        Fault::new(Failure::Throttled)
+impl Entry {
+    fn new(id: u64, fault: Fault, now: Timestamp) -> Self {
+        let chance = Random::seeded(fault.seed);
+        let begins = now.after(fault.after);
+        let ends = fault.duration.map(|duration| begins.after(duration));
+        Self { active: ActiveFault { id, fault, hits: 0 }, chance, begins, ends }
     }
 
-    fn id(text: &str) -> IdentityId {
-        DeviceId::parse(text).unwrap().into()
+    fn is_over(&self, now: Timestamp) -> bool {
+        self.ends.is_some_and(|end| end <= now)
     }
 
-    #[test]
-    fn a_fault_strikes_what_it_is_about() {
-        let about = |operation, device: Option<&str>| Fault {
-            operation,
-            device: device.map(str::to_owned),
-            ..fault()
-        };
-        let table = [
-            (about(None, None), Operation::Query, None, true),
-            (about(Some("query"), None), Operation::Query, None, true),
-            (about(Some("query"), None), Operation::Job, None, false),
-            (about(None, Some("d1")), Operation::Connect, Some("d1"), true),
-            (about(None, Some("d1")), Operation::Connect, Some("d12"), false),
-            (about(None, Some("d*")), Operation::SendEvent(7), Some("d12"), true),
-            (about(Some("sendEvent"), Some("e*")), Operation::SendEvent(7), Some("d12"), false),
-            (about(None, Some("*")), Operation::Connect, None, false),
-        ];
-        for (fault, operation, device, expected) in table {
-            let faults = Faults::default();
-            assert_eq!(faults.strike(operation, None), None);
-            faults.add(fault.clone()).unwrap();
-            let device = device.map(id);
-            let strike = faults.strike(operation, device.as_ref());
-            assert_eq!(strike.is_some(), expected, "{fault:?} {operation:?} {device:?}");
-            assert_eq!(faults.list()[0].hits, u64::from(expected));
-        }
-    }
-
-    #[test]
-    fn a_fault_strikes_as_often_as_it_is_to_and_is_removed() {
-        let faults = Faults::default();
-        let added = faults.add(Fault { count: Some(2), ..fault() }).unwrap();
-        let struck = (0..5).filter(|_| faults.strike(Operation::Query, None).is_some()).count();
-        assert_eq!((struck, faults.list()[0].hits), (2, 2));
-        assert!(faults.remove(added.id) && !faults.remove(added.id));
-        assert_eq!(faults.list(), []);
-    }
-
-    #[test]
-    fn chance_is_the_same_each_time() {
-        let strikes = || {
-            let faults = Faults::default();
-            faults.add(Fault { percent: 30, seed: 9, ..fault() }).unwrap();
-            let strikes = (0..1000).map(|_| faults.strike(Operation::Query, None).is_some());
-            strikes.collect::<Vec<_>>()
-        };
-        let first = strikes();
-        assert_eq!(first, strikes());
-        let count = first.iter().filter(|struck| **struck).count();
-        assert!((200..400).contains(&count), "{count}");
-    }
-
-    #[test]
-    fn faults_are_bounded() {
-        let faults = Faults::default();
-        for _ in 0..limits::FAULTS {
-            assert!(faults.add(fault()).is_some());
-        }
-        assert_eq!(faults.add(fault()), None);
-    }
-
-    #[test]
-    fn every_operation_has_a_name() {
-        let all = [
-            Operation::Connect,
-            Operation::SendEvent(0),
-            Operation::ReadTwin,
-            Operation::UpdateTwin,
-            Operation::SendDevicebound,
-            Operation::ReceiveDevicebound,
-            Operation::InvokeMethod(0),
-            Operation::Registry,
-            Operation::Query,
-            Operation::Job,
-            Operation::Configuration,
-        ];
-        assert_eq!(all.map(name_of), OPERATIONS);
+    fn strikes(&self, operation: Operation, id: Option<&IdentityId>, now: Timestamp) -> bool {
+        let ActiveFault { fault, hits, .. } = &self.active;
+        self.begins <= now
+            && !self.is_over(now)
+            && fault.count.is_none_or(|count| *hits < count)
+            && fault.is_about(operation, id)
+            && self.chance.number(0..100) < u64::from(fault.percent)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -204,7 +204,7 @@ impl Hub {
         operation: Operation,
         id: Option<&IdentityId>,
     ) -> Result<(), HubError> {
-        if let Some(strike) = self.0.faults.strike(operation, id) {
+        if let Some(strike) = self.0.faults.strike(operation, id, || self.now()) {
             let name = fault::name_of(operation);
             self.note(id, What::Fault { fault: strike.fault, operation: name });
             self.suffer(strike, operation, id).await?;
@@ -256,7 +256,7 @@ impl Hub {
 
     /// Adds a fault; none if there are as many as there may be.
     pub fn add_fault(&self, fault: Fault) -> Option<ActiveFault> {
-        self.0.faults.add(fault)
+        self.0.faults.add(fault, self.now())
     }
 
     /// Removes a fault; false if there is none of that number.

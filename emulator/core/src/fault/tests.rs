@@ -1,0 +1,116 @@
+use super::*;
+use crate::ids::DeviceId;
+
+const NOW: Timestamp = Timestamp::NEVER;
+
+fn fault() -> Fault {
+    Fault::new(Failure::Throttled)
+}
+
+fn id(text: &str) -> IdentityId {
+    DeviceId::parse(text).unwrap().into()
+}
+
+#[test]
+fn a_fault_strikes_what_it_is_about() {
+    let about = |operation, device: Option<&str>| Fault {
+        operation,
+        device: device.map(str::to_owned),
+        ..fault()
+    };
+    let table = [
+        (about(None, None), Operation::Query, None, true),
+        (about(Some("query"), None), Operation::Query, None, true),
+        (about(Some("query"), None), Operation::Job, None, false),
+        (about(None, Some("d1")), Operation::Connect, Some("d1"), true),
+        (about(None, Some("d1")), Operation::Connect, Some("d12"), false),
+        (about(None, Some("d*")), Operation::SendEvent(7), Some("d12"), true),
+        (about(Some("sendEvent"), Some("e*")), Operation::SendEvent(7), Some("d12"), false),
+        (about(None, Some("*")), Operation::Connect, None, false),
+    ];
+    for (fault, operation, device, expected) in table {
+        let faults = Faults::default();
+        assert_eq!(faults.strike(operation, None, || NOW), None);
+        faults.add(fault.clone(), NOW).unwrap();
+        let device = device.map(id);
+        let strike = faults.strike(operation, device.as_ref(), || NOW);
+        assert_eq!(strike.is_some(), expected, "{fault:?} {operation:?} {device:?}");
+        assert_eq!(faults.list()[0].hits, u64::from(expected));
+    }
+}
+
+#[test]
+fn a_fault_strikes_as_often_as_it_is_to_and_is_removed() {
+    let faults = Faults::default();
+    let added = faults.add(Fault { count: Some(2), ..fault() }, NOW).unwrap();
+    let struck = (0..5).filter(|_| faults.strike(Operation::Query, None, || NOW).is_some()).count();
+    assert_eq!((struck, faults.list()[0].hits), (2, 2));
+    assert!(faults.remove(added.id) && !faults.remove(added.id));
+    assert_eq!(faults.list(), []);
+}
+
+#[test]
+fn chance_is_the_same_each_time() {
+    let strikes = || {
+        let faults = Faults::default();
+        faults.add(Fault { percent: 30, seed: 9, ..fault() }, NOW).unwrap();
+        let strikes = (0..1000).map(|_| faults.strike(Operation::Query, None, || NOW).is_some());
+        strikes.collect::<Vec<_>>()
+    };
+    let first = strikes();
+    assert_eq!(first, strikes());
+    let count = first.iter().filter(|struck| **struck).count();
+    assert!((200..400).contains(&count), "{count}");
+}
+
+#[test]
+fn faults_are_bounded() {
+    let faults = Faults::default();
+    for _ in 0..limits::FAULTS {
+        assert!(faults.add(fault(), NOW).is_some());
+    }
+    assert_eq!(faults.add(fault(), NOW), None);
+}
+
+#[test]
+fn every_operation_has_a_name() {
+    let all = [
+        Operation::Connect,
+        Operation::SendEvent(0),
+        Operation::ReadTwin,
+        Operation::UpdateTwin,
+        Operation::SendDevicebound,
+        Operation::ReceiveDevicebound,
+        Operation::InvokeMethod(0),
+        Operation::Registry,
+        Operation::Query,
+        Operation::Job,
+        Operation::Configuration,
+    ];
+    assert_eq!(all.map(name_of), OPERATIONS);
+}
+
+#[test]
+fn a_fault_strikes_in_its_time() {
+    let seconds = |seconds| NOW.after(Duration::from_secs(seconds));
+    let faults = Faults::default();
+    let after = Duration::from_secs(2);
+    faults.add(Fault { after, ..fault() }.lasting(Duration::from_secs(3)), NOW).unwrap();
+    for (second, expected) in [(0, false), (1, false), (2, true), (4, true), (5, false)] {
+        let strike = faults.strike(Operation::Query, None, || seconds(second));
+        assert_eq!(strike.is_some(), expected, "after {second} s");
+    }
+}
+
+#[test]
+fn what_is_over_makes_room() {
+    let faults = Faults::default();
+    let brief = || fault().lasting(Duration::from_secs(1));
+    for _ in 0..limits::FAULTS {
+        assert!(faults.add(brief(), NOW).is_some());
+    }
+    assert_eq!(faults.add(brief(), NOW), None);
+    let later = NOW.after(Duration::from_secs(1));
+    assert!(faults.add(brief(), later).is_some());
+    assert_eq!(faults.list().len(), 1);
+}
