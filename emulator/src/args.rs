@@ -198,6 +198,9 @@ pub(crate) struct Options {
     /// Hold the hub to the throttles and the daily quota of its tier
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     enforce_throttles: Option<String>,
+    /// Do what messages with AzIoTHub_FaultOperationType ask for, as tests of SDKs send them
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    fault_messages: Option<String>,
 }
 
 /// What finds the state of the emulator.
@@ -242,6 +245,7 @@ impl Options {
             ("tier", &self.tier),
             ("units", &self.units),
             ("enforce-throttles", &self.enforce_throttles),
+            ("fault-messages", &self.fault_messages),
         ];
         let flags = self
             .state
@@ -335,6 +339,7 @@ mod tests {
             "--tier=S3",
             "--units=2",
             "--enforce-throttles",
+            "--fault-messages",
         ];
         let config = resolve(&line);
         let default = Config::default();
@@ -368,8 +373,9 @@ mod tests {
             config.tier == default.tier,
             config.units == default.units,
             config.enforce_throttles == default.enforce_throttles,
+            config.fault_messages == default.fault_messages,
         ];
-        assert_eq!(same, [false; 29]);
+        assert_eq!(same, [false; 30]);
         assert_eq!(resolve(&[&["run"], line.as_slice()].concat()), config);
     }
 

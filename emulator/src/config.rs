@@ -111,6 +111,8 @@ pub struct Config {
     pub units: u32,
     /// Whether the throttles and the daily quota of the tier hold.
     pub enforce_throttles: bool,
+    /// Whether messages of devices may ask for faults, as those of Microsoft's own tests do.
+    pub fault_messages: bool,
 }
 
 /// The kind of a certificate's key.
@@ -186,6 +188,7 @@ impl Default for Config {
             tier: Tier::S1,
             units: 1,
             enforce_throttles: false,
+            fault_messages: false,
         }
     }
 }
@@ -240,6 +243,7 @@ impl Config {
             tier: layers.one("tier", &Kind::TIER).unwrap_or(default.tier),
             units: layers.one("units", &Kind::UNITS).unwrap_or(default.units),
             enforce_throttles: layers.one("enforce-throttles", &Kind::SWITCH).unwrap_or_default(),
+            fault_messages: layers.one("fault-messages", &Kind::SWITCH).unwrap_or_default(),
         };
         layers.mistakes.extend(config.clashes());
         layers.mistakes.extend(config.too_many_groups());

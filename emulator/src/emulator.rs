@@ -201,7 +201,7 @@ fn serve_admin(port: Port, router: Router, drain: Drain) {
     let permits = Arc::new(Semaphore::new(limits::ADMIN_CONNECTIONS));
     tokio::spawn(port.serve(permits, drain, move |stream, drain| {
         // A peer that is gone already is nobody who may do anything.
-        let peer = stream.peer_addr().unwrap_or_else(|_| ([0, 0, 0, 0], 0).into());
+        let peer = stream.stream().peer_addr().unwrap_or_else(|_| ([0, 0, 0, 0], 0).into());
         http::serve(stream, router.clone().layer(Extension(ConnectInfo(peer))), drain)
     }));
 }

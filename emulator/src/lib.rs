@@ -3,8 +3,8 @@
 //! This crate composes and holds no rule of the hub's. What a hub is stands in `iothub-core`; the
 //! edges (`iothub-mqtt`, `iothub-rest`, `iothub-admin`) speak to the world.
 //!
-//! * `emulator.rs` starts and ends everything; `listener.rs`, `http.rs`, `websocket.rs` and
-//!   `drain.rs` serve ports.
+//! * `emulator.rs` starts and ends everything; `listener.rs`, `line.rs`, `http.rs`, `websocket.rs`
+//!   and `drain.rs` serve ports.
 //! * [`config`]: what it can be told. [`certificate`], [`bundle`], [`authorities`],
 //!   [`state_dir`]: what it keeps.
 //! * `seed.rs`: what hubs begin with, or become. `storage.rs`: the folder for import and export jobs.
@@ -22,6 +22,7 @@ mod endpoints;
 mod http;
 mod hubs;
 pub mod keys;
+mod line;
 mod listener;
 mod pem;
 mod seed;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -14,6 +14,7 @@ use tokio_rustls::server::TlsStream;
 use tracing::{debug, warn};
 
 use crate::drain::Drain;
+use crate::line::Tcp;
 use iothub_core::hub::Hub;
 use iothub_core::limits;
 
@@ -52,7 +53,7 @@ impl Port {
         self,
         permits: Arc<Semaphore>,
         drain: Drain,
-        serve: impl Fn(TcpStream, Drain) -> F,
+        serve: impl Fn(Tcp, Drain) -> F,
     ) where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -75,7 +76,7 @@ impl Port {
                 Ok((permit, (stream, peer))) => {
                     pause = FIRST_PAUSE;
                     debug!(%peer, local = %self.address, "accepted");
-                    tokio::spawn(serve(stream, drain.with(permit)));
+                    tokio::spawn(serve(Tcp::new(stream), drain.with(permit)));
                 }
                 Err(error) => {
                     warn!(local = %self.address, %error, "accept failed");
@@ -90,11 +91,12 @@ impl Port {
 /// Does the TLS handshake; none if it fails, which is logged with what users can do about it.
 pub(crate) async fn handshake(
     acceptor: &TlsAcceptor,
-    stream: TcpStream,
+    stream: Tcp,
     drain: &Drain,
     hub: &Hub,
-) -> Option<Box<TlsStream<TcpStream>>> {
-    let peer = stream.peer_addr().map_or_else(|_| "gone".to_owned(), |peer| peer.to_string());
+) -> Option<Box<TlsStream<Tcp>>> {
+    let peer =
+        stream.stream().peer_addr().map_or_else(|_| "gone".to_owned(), |peer| peer.to_string());
     no_delay(&stream);
     let accepted = tokio::select! {
         accepted = timeout(limits::TLS_HANDSHAKE_TIME, acceptor.accept(stream)) => accepted,
@@ -119,8 +121,8 @@ pub(crate) async fn handshake(
 }
 
 /// Answers are small and somebody waits for each.
-pub(crate) fn no_delay(stream: &TcpStream) {
-    if let Err(error) = stream.set_nodelay(true) {
+pub(crate) fn no_delay(stream: &Tcp) {
+    if let Err(error) = stream.stream().set_nodelay(true) {
         debug!(%error, "the socket keeps delaying small packets");
     }
 }

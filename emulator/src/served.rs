@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use iothub_core::auth::policy::SharedAccessPolicy;
+use iothub_core::auth::x509::CertificateChain;
 use iothub_core::directory::Directory;
+use iothub_core::fault::line::Line;
 use iothub_core::hub::{Hub, Ports};
 use iothub_core::random::Random;
 use iothub_core::route::Routing;
@@ -23,6 +25,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::server::TlsStream;
 
 use crate::authorities::Authorities;
 use crate::certificate::client;
@@ -33,6 +36,7 @@ use crate::emulator::{OWNER, StartError};
 use crate::endpoints::{self, Queues};
 use crate::http;
 use crate::keys::built_in_policies;
+use crate::line::Tcp;
 use crate::listener::{Port, handshake, no_delay};
 use crate::state_dir::StateDir;
 use crate::storage::Folder;
@@ -190,6 +194,7 @@ pub(crate) fn build_hub(
     };
     let throttles = config.enforce_throttles.then(|| Throttles::new(config.tier, config.units));
     let hub = Hub::new(&config.hub_name, policies, throttles, ports);
+    hub.obey_fault_messages(config.fault_messages);
     Ok(Built { hub, endpoints, clock: turned })
 }
 
@@ -256,7 +261,8 @@ impl BoundPorts {
                 let directory = directory.clone();
                 async move {
                     no_delay(&stream);
-                    iothub_mqtt::serve(stream, None, &directory, drain.asked()).await;
+                    let line = stream.line();
+                    iothub_mqtt::serve(stream, None, &directory, line, drain.asked()).await;
                 }
             }));
         }
@@ -267,8 +273,8 @@ impl BoundPorts {
             async move {
                 if let Some(stream) = handshake(&tls, stream, &drain, directory.default_hub()).await
                 {
-                    let shown = client::shown(stream.get_ref().1);
-                    iothub_mqtt::serve(stream, shown, &directory, drain.asked()).await;
+                    let (line, shown) = below(&stream);
+                    iothub_mqtt::serve(stream, shown, &directory, line, drain.asked()).await;
                 }
             }
         }));
@@ -278,7 +284,8 @@ impl BoundPorts {
                 let directory = directory.clone();
                 async move {
                     no_delay(&stream);
-                    iothub_amqp::serve(stream, None, &directory, drain.asked()).await;
+                    let line = stream.line();
+                    iothub_amqp::serve(stream, None, &directory, line, drain.asked()).await;
                 }
             }));
         }
@@ -288,8 +295,8 @@ impl BoundPorts {
             async move {
                 if let Some(stream) = handshake(&tls, stream, &drain, directory.default_hub()).await
                 {
-                    let shown = client::shown(stream.get_ref().1);
-                    iothub_amqp::serve(stream, shown, &directory, drain.asked()).await;
+                    let (line, shown) = below(&stream);
+                    iothub_amqp::serve(stream, shown, &directory, line, drain.asked()).await;
                 }
             }
         }));
@@ -300,14 +307,20 @@ impl BoundPorts {
             async move {
                 if let Some(stream) = handshake(&tls, stream, &drain, directory.default_hub()).await
                 {
-                    let shown = client::shown(stream.get_ref().1);
-                    let below = Below { directory, shown, drain: drain.clone() };
+                    let (line, shown) = below(&stream);
+                    let below = Below { directory, shown, line, drain: drain.clone() };
                     let service = websocket::in_front_of(service, below);
                     http::serve(stream, service, drain).await;
                 }
             }
         }));
     }
+}
+
+/// What breaks the connection below TLS, and the certificates that the client proved to have.
+fn below(stream: &TlsStream<Tcp>) -> (Arc<dyn Line>, Option<CertificateChain>) {
+    let (tcp, session) = stream.get_ref();
+    (tcp.line(), client::shown(session))
 }
 
 pub(crate) fn bind(

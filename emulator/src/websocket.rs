@@ -14,6 +14,7 @@ mod handshake;
 mod stream;
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
@@ -21,6 +22,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use iothub_core::auth::x509::CertificateChain;
 use iothub_core::directory::Directory;
+use iothub_core::fault::line::Line;
 use tower::{Service, ServiceExt as _};
 use tracing::debug;
 
@@ -34,6 +36,8 @@ pub(crate) struct Below {
     pub(crate) directory: Directory,
     /// What the client showed in its TLS handshake.
     pub(crate) shown: Option<CertificateChain>,
+    /// What breaks it.
+    pub(crate) line: Arc<dyn Line>,
     pub(crate) drain: Drain,
 }
 
@@ -77,17 +81,17 @@ fn accept(mut request: Request, below: Below) -> Response {
 }
 
 async fn serve(upgrade: OnUpgrade, below: Below, protocol: Protocol, no_certificate: bool) {
-    let Below { directory, shown, drain } = below;
+    let Below { directory, shown, line, drain } = below;
     match upgrade.await {
         Ok(upgraded) => {
             let stream = MessageStream::new(TokioIo::new(upgraded)).await;
             let shown = shown.filter(|_| !no_certificate);
             match protocol {
                 Protocol::Mqtt => {
-                    iothub_mqtt::serve(stream, shown, &directory, drain.asked()).await;
+                    iothub_mqtt::serve(stream, shown, &directory, line, drain.asked()).await;
                 }
                 Protocol::Amqp => {
-                    iothub_amqp::serve(stream, shown, &directory, drain.asked()).await;
+                    iothub_amqp::serve(stream, shown, &directory, line, drain.asked()).await;
                 }
             }
         }

@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock};
 use iothub_amqp::serve;
 use iothub_core::auth::x509::NoAuthorities;
 use iothub_core::directory::Directory;
+use iothub_core::fault::line::Unbreakable;
 use iothub_core::hub::{Hub, Ports};
 use iothub_core::random::Random;
 use iothub_core::route::Wiring;
@@ -44,7 +45,7 @@ fuzz_target!(|bytes: &[u8]| {
     runtime.block_on(async {
         let (client, server) = tokio::io::duplex(64 * 1024);
         let (mut answers, mut questions) = tokio::io::split(client);
-        let serving = serve(server, None, &DIRECTORY, std::future::pending());
+        let serving = serve(server, None, &DIRECTORY, Arc::new(Unbreakable), std::future::pending());
         let asking = async {
             for piece in bytes.chunks(usize::from(size) + 1) {
                 if questions.write_all(piece).await.is_err() {

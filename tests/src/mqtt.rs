@@ -289,6 +289,25 @@ impl Connection {
         }
     }
 
+    /// Waits until the connection is reset; nothing may come before that, nor may it be closed.
+    pub fn expect_reset(&mut self) {
+        self.tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+        match self.socket.read(&mut [0]) {
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+            other => panic!("came {other:?}, expected a reset"),
+        }
+    }
+
+    /// Waits until the hub has closed the connection in good order: no reset, and with TLS its own
+    /// goodbye.
+    pub fn expect_goodbye(&mut self) {
+        self.tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+        match self.socket.read(&mut [0]) {
+            Ok(0) => {}
+            other => panic!("came {other:?}, expected the end of the connection"),
+        }
+    }
+
     /// Fails if anything comes in this time, the end of the connection included.
     pub fn expect_silence(&mut self, span: Duration) {
         self.tcp.set_read_timeout(Some(span)).unwrap();

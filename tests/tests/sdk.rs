@@ -211,3 +211,13 @@ fn node_transports() {
 fn python_routing() {
     run_with_file(Python, "routing.py", "routing.toml");
 }
+
+#[test]
+fn python_fault_messages() {
+    run_with_file(Python, "fault_messages.py", "fault_messages.toml");
+}
+
+#[test]
+fn node_fault_messages() {
+    run_with_file(Node, "fault_messages.js", "fault_messages.toml");
+}

@@ -59,7 +59,7 @@ impl Conversation {
                     self.hub.note_refusal("amqp", None, &error.description);
                 }
                 write_attach(out, channel, &attach, false);
-                write_detach(out, channel, handle, &error);
+                write_detach(out, channel, handle, Some(&error));
             }
         }
         Ok(())

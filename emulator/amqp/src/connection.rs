@@ -1,9 +1,10 @@
 //! The one task of a connection: it moves bytes, and carries out what frames ask for.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
 use std::io;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -12,6 +13,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use iothub_core::auth::x509::CertificateChain;
 use iothub_core::directory::Directory;
+use iothub_core::fault::line::Line;
 use iothub_core::hub::Hub;
 use iothub_core::ids::IdentityId;
 use iothub_core::limits;
@@ -20,9 +22,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, info};
 
 use crate::devices::Attached;
-use crate::error::{AmqpError, NOT_ALLOWED, RESOURCE_LIMIT};
+use crate::error::{AmqpError, FORCED, NOT_ALLOWED, RESOURCE_LIMIT};
 use crate::grants::Grants;
 use crate::handshake::shake;
+use crate::kill;
 use crate::link::Session;
 use crate::outgoing::{Arrived, Awaited};
 use crate::performative::{Open, Performative, write_frame};
@@ -71,9 +74,21 @@ pub enum End {
     /// The program stops.
     #[error("shutting down")]
     Drained,
+    /// A message asked for its end, with these words or without a word.
+    #[error("ended as a message wanted it")]
+    Killed(Option<Farewell>),
     /// The socket failed.
     #[error("{0}")]
     Io(#[from] io::Error),
+}
+
+/// How a connection is closed that a message wanted to end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Farewell {
+    /// With an error.
+    Forced,
+    /// Without one.
+    Graceful,
 }
 
 impl From<AmqpError> for End {
@@ -83,11 +98,12 @@ impl From<AmqpError> for End {
 }
 
 /// Serves one client until the connection ends; `drain` ends it from outside. `shown` are the
-/// certificates whose key the client proved to have.
+/// certificates whose key the client proved to have, and `line` breaks the connection below.
 pub async fn serve<S>(
     stream: S,
     shown: Option<CertificateChain>,
     directory: &Directory,
+    line: Arc<dyn Line>,
     drain: impl Future<Output = ()>,
 ) -> End
 where
@@ -97,7 +113,7 @@ where
     let mut drain = pin!(drain);
     let grants = Grants::new(shown);
     let begun = tokio::select! {
-        begun = timeout(limits::AMQP_OPEN_TIME, begin(&mut socket, directory, grants)) => {
+        begun = timeout(limits::AMQP_OPEN_TIME, begin(&mut socket, directory, grants, line)) => {
             begun.unwrap_or(Err(End::Silent(limits::AMQP_OPEN_TIME)))
         }
         () = drain.as_mut() => Err(End::Drained),
@@ -130,6 +146,7 @@ async fn begin<S: AsyncRead + AsyncWrite + Unpin>(
     socket: &mut Socket<S>,
     directory: &Directory,
     mut grants: Grants,
+    line: Arc<dyn Line>,
 ) -> Result<(Conversation, Option<Duration>), End> {
     shake(socket, directory.default_hub(), &mut grants).await?;
     socket.flush().await?;
@@ -140,7 +157,7 @@ async fn begin<S: AsyncRead + AsyncWrite + Unpin>(
     let hub = directory.find(&host).map_err(|why| End::Refused(why.to_string()))?.clone();
     write_open(&mut socket.output, &hub, &host);
     let idle = open.idle.map(|idle| Duration::from_millis(idle.into()) / 2);
-    Ok((Conversation::new(hub, host, grants, &open), idle))
+    Ok((Conversation::new(hub, host, grants, line, &open), idle))
 }
 
 fn write_open(out: &mut BytesMut, hub: &Hub, host: &str) {
@@ -166,9 +183,10 @@ fn goodbye(out: &mut BytesMut, end: &End) {
         End::Violation { condition, description } => {
             AmqpError::new(condition, description.clone()).to_value()
         }
-        End::Drained => AmqpError::new("amqp:connection:forced", "the emulator stops").to_value(),
+        End::Drained => AmqpError::new(FORCED, "the emulator stops").to_value(),
         End::Silent(_) => AmqpError::new(RESOURCE_LIMIT, end.to_string()).to_value(),
-        End::Closed => Value::Null,
+        End::Killed(Some(Farewell::Forced)) => kill::error(FORCED).to_value(),
+        End::Closed | End::Killed(Some(Farewell::Graceful)) => Value::Null,
         _ => return,
     };
     write_frame(out, AMQP_FRAME, 0, (CLOSE, vec![error]), &[]);
@@ -185,6 +203,9 @@ async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     // One timer that is looked at when it fires, not moved with every frame.
     let mut timer = pin!(sleep_until(heard));
     loop {
+        if let Some(end) = conversation.over.take() {
+            return end;
+        }
         match answer_all(socket, conversation).await {
             Ok(true) => heard = Instant::now(),
             Ok(false) => {}
@@ -255,28 +276,37 @@ pub(crate) struct Conversation {
     /// The name by which the client knows the hub.
     pub(crate) host: String,
     pub(crate) grants: Grants,
+    /// What breaks the connection below.
+    pub(crate) line: Arc<dyn Line>,
     /// The largest frame that the client takes.
     pub(crate) max_frame: usize,
     pub(crate) sessions: BTreeMap<u16, Session>,
+    /// The channels of sessions that the hub ended and the client has not yet.
+    pub(crate) ended: BTreeSet<u16>,
     pub(crate) devices: HashMap<IdentityId, Attached>,
     pub(crate) awaited: FuturesUnordered<Abortable<Awaited>>,
     pub(crate) last_number: u64,
+    /// How it ends, once that is settled.
+    pub(crate) over: Option<End>,
     /// Ends the wait for the next token to end.
     expiry: Option<AbortHandle>,
 }
 
 impl Conversation {
-    fn new(hub: Hub, host: String, grants: Grants, open: &Open) -> Self {
+    fn new(hub: Hub, host: String, grants: Grants, line: Arc<dyn Line>, open: &Open) -> Self {
         let max_frame = usize::try_from(open.max_frame.max(SMALLEST_FRAME)).unwrap_or(usize::MAX);
         let mut conversation = Self {
             hub,
             host,
             grants,
+            line,
             max_frame: max_frame.min(limits::AMQP_FRAME_BYTES),
             sessions: BTreeMap::new(),
+            ended: BTreeSet::new(),
             devices: HashMap::new(),
             awaited: FuturesUnordered::new(),
             last_number: 0,
+            over: None,
             expiry: None,
         };
         // Who came with SASL PLAIN has put a token already.

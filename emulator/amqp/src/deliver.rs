@@ -124,6 +124,7 @@ impl Conversation {
                 }
                 self.await_expiry();
             }
+            Arrived::Fault { asked, id, channel } => self.kill(&asked, &id, channel, out),
         }
     }
 

@@ -21,6 +21,7 @@ pub(crate) const RESOURCE_LIMIT: &str = "amqp:resource-limit-exceeded";
 pub(crate) const TOO_LARGE: &str = "amqp:link:message-size-exceeded";
 pub(crate) const STOLEN: &str = "amqp:link:stolen";
 pub(crate) const DETACHED: &str = "amqp:link:detach-forced";
+pub(crate) const FORCED: &str = "amqp:connection:forced";
 pub(crate) const REDIRECT: &str = "amqp:link:redirect";
 pub(crate) const FRAMING: &str = "amqp:connection:framing-error";
 pub(crate) const ARGUMENT: &str = "com.microsoft:argument-error";

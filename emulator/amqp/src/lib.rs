@@ -16,6 +16,7 @@ mod devices;
 mod error;
 mod grants;
 mod handshake;
+mod kill;
 mod link;
 mod message;
 mod node;
@@ -27,4 +28,4 @@ mod session;
 mod socket;
 mod value;
 
-pub use connection::{End, serve};
+pub use connection::{End, Farewell, serve};

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use iothub_core::devicebound::Delivery;
 use iothub_core::devicebound::feedback::{FeedbackBatch, FeedbackDelivery};
 use iothub_core::event::{Event, EventSource};
+use iothub_core::fault::message::FaultMessage;
 use iothub_core::ids::IdentityId;
 use iothub_core::limits;
 use iothub_core::method::MethodCall;
@@ -32,6 +33,8 @@ pub(crate) enum Arrived {
     Downlink { id: IdentityId, number: u64, receiver: DownlinkReceiver, downlink: Downlink },
     /// A token may have ended.
     Expiry,
+    /// What a message of this device on this channel asked for is due.
+    Fault { asked: FaultMessage, id: IdentityId, channel: u16 },
 }
 
 /// What is awaited.

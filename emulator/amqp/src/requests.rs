@@ -47,7 +47,7 @@ impl Conversation {
                 return self.send_devicebound(channel, handle, &message).await;
             }
             Node::Device(id, DeviceNode::Events) => {
-                return self.send_events(&id, format, &message).await;
+                return self.send_events(channel, &id, format, &message).await;
             }
             Node::Device(id, DeviceNode::Twin) => {
                 self.twin(&id, pair.as_deref(), version.as_deref(), &message, out).await;
@@ -222,12 +222,13 @@ impl Conversation {
 
     async fn send_events(
         &mut self,
+        channel: u16,
         id: &IdentityId,
         format: u32,
         message: &AmqpMessage,
     ) -> Result<(), AmqpError> {
         if format != BATCH_FORMAT {
-            return self.send_event(id, message.to_message()).await;
+            return self.send_event(channel, id, message.to_message()).await;
         }
         let mut batch = Vec::with_capacity(message.data.len());
         for data in &message.data {
@@ -239,12 +240,20 @@ impl Conversation {
             return Err(self.error(&why));
         }
         for event in batch {
-            self.send_event(id, event).await?;
+            self.send_event(channel, id, event).await?;
         }
         Ok(())
     }
 
-    async fn send_event(&mut self, id: &IdentityId, event: Message) -> Result<(), AmqpError> {
+    async fn send_event(
+        &mut self,
+        channel: u16,
+        id: &IdentityId,
+        event: Message,
+    ) -> Result<(), AmqpError> {
+        if self.is_fault(&event, id, channel) {
+            return Ok(());
+        }
         let Some(device) = self.devices.get(id) else { return Ok(()) };
         let operation = Operation::SendEvent(event.size());
         let send = async {

@@ -31,6 +31,13 @@ impl Conversation {
         performative: Performative,
         out: &mut BytesMut,
     ) -> Result<(), End> {
+        if self.ended.contains(&channel) && !matches!(performative, Performative::Close) {
+            // What was on its way when the hub ended the session is for nobody.
+            if matches!(performative, Performative::End) {
+                self.ended.remove(&channel);
+            }
+            return Ok(());
+        }
         match performative {
             Performative::Begin(begin) => self.begin(channel, &begin, out)?,
             Performative::Attach(attach) => self.attach(channel, *attach, out).await?,
@@ -40,7 +47,7 @@ impl Conversation {
             Performative::Detach { handle, closed } => self.detached(channel, handle, closed, out),
             Performative::End => {
                 self.end(channel);
-                write_frame(out, AMQP_FRAME, channel, (END, vec![Value::Null]), &[]);
+                write_end(out, channel, None);
             }
             Performative::Close => return Err(End::Closed),
             Performative::Open(_) | Performative::SaslInit { .. } => {
@@ -277,6 +284,17 @@ impl Conversation {
         error: &AmqpError,
         out: &mut BytesMut,
     ) {
+        self.close_link(channel, handle, Some(error), out);
+    }
+
+    /// The same, also without an error.
+    pub(crate) fn close_link(
+        &mut self,
+        channel: u16,
+        handle: u32,
+        error: Option<&AmqpError>,
+        out: &mut BytesMut,
+    ) {
         if self.link(channel, handle).is_some() {
             write_detach(out, channel, handle, error);
         }
@@ -303,6 +321,20 @@ impl Conversation {
             && let Node::Device(id, node) = &link.node
         {
             self.leave_device(id, *node, link.receives);
+        }
+    }
+
+    /// Ends a session from the hub's side.
+    pub(crate) fn end_session(
+        &mut self,
+        channel: u16,
+        error: Option<&AmqpError>,
+        out: &mut BytesMut,
+    ) {
+        if self.sessions.contains_key(&channel) {
+            self.end(channel);
+            self.ended.insert(channel);
+            write_end(out, channel, error);
         }
     }
 
@@ -366,9 +398,20 @@ fn settlement(state: &Value) -> Settlement {
     }
 }
 
-pub(crate) fn write_detach(out: &mut BytesMut, channel: u16, handle: u32, error: &AmqpError) {
-    let fields = vec![Value::Uint(handle), Value::Bool(true), error.to_value()];
+pub(crate) fn write_detach(
+    out: &mut BytesMut,
+    channel: u16,
+    handle: u32,
+    error: Option<&AmqpError>,
+) {
+    let error = error.map_or(Value::Null, AmqpError::to_value);
+    let fields = vec![Value::Uint(handle), Value::Bool(true), error];
     write_frame(out, AMQP_FRAME, channel, (DETACH, fields), &[]);
+}
+
+fn write_end(out: &mut BytesMut, channel: u16, error: Option<&AmqpError>) {
+    let error = error.map_or(Value::Null, AmqpError::to_value);
+    write_frame(out, AMQP_FRAME, channel, (END, vec![error]), &[]);
 }
 
 /// Says what became of a message that the client sent.

@@ -1,6 +1,9 @@
 //! Faults that a test puts into a hub: operations that take long, or fail as the service's do.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+pub mod line;
+pub mod message;
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -108,6 +111,8 @@ pub(crate) struct Strike {
 pub(crate) struct Faults {
     count: AtomicUsize,
     active: Mutex<Active>,
+    /// Whether messages of devices may ask for faults.
+    obeys_messages: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -245,6 +250,15 @@ impl Faults {
         struck.active.hits += 1;
         let ActiveFault { id, fault, .. } = &struck.active;
         Some(Strike { fault: *id, delay: fault.delay, failure: fault.failure })
+    }
+
+    /// Whether messages of devices may ask for faults.
+    pub(crate) fn obeys_messages(&self) -> bool {
+        self.obeys_messages.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn obey_messages(&self, obey: bool) {
+        self.obeys_messages.store(obey, Ordering::Relaxed);
     }
 
     /// A std mutex: a few comparisons, and nothing awaits while it is held.

@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -224,9 +225,7 @@ impl Hub {
         operation: Operation,
         id: Option<&IdentityId>,
     ) -> Result<(), HubError> {
-        if !strike.delay.is_zero() {
-            self.clock().sleep_until(self.now().after(strike.delay)).await;
-        }
+        self.wait(strike.delay).await;
         let Some(failure) = strike.failure else { return Ok(()) };
         if let (Failure::Disconnect, Some(id)) = (failure, id) {
             self.disconnect(id);
@@ -267,6 +266,15 @@ impl Hub {
     /// The faults that were added.
     pub fn faults(&self) -> Vec<ActiveFault> {
         self.0.faults.list()
+    }
+
+    /// Lets messages of devices ask for faults, or no longer.
+    pub fn obey_fault_messages(&self, obey: bool) {
+        self.0.faults.obey_messages(obey);
+    }
+
+    pub(crate) fn injected(&self) -> &Faults {
+        &self.0.faults
     }
 
     /// Checks the token with which a device or module wants to connect.
@@ -350,6 +358,13 @@ impl Hub {
     /// The time, by the hub's clock.
     pub fn now(&self) -> Timestamp {
         self.clock().now()
+    }
+
+    /// Returns when this span is over, by the hub's clock.
+    pub async fn wait(&self, span: Duration) {
+        if !span.is_zero() {
+            self.clock().sleep_until(self.now().after(span)).await;
+        }
     }
 
     /// The hub's clock.

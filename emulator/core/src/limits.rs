@@ -237,6 +237,8 @@ pub const SNAPSHOT_MISTAKES: usize = 1000;
 pub const SNAPSHOT_VERSION: u64 = (1 << 53) - 1;
 /// Faults in a hub at once. Ours.
 pub const FAULTS: usize = 1000;
+/// How long a fault that a device's message asks for may wait and last. Ours.
+pub const FAULT_MESSAGE_SPAN: Duration = Duration::from_secs(3600);
 /// Hubs at once: each takes three ports and the tasks that accept there. Ours.
 pub const HUBS: usize = 1000;
 /// Connections that wait to be accepted at one port. Ours: what Linux allows by default. With the

@@ -3,12 +3,15 @@
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use iothub_core::auth::x509::CertificateChain;
 use iothub_core::directory::Directory;
 use iothub_core::event::Message;
+use iothub_core::fault::line::Line;
+use iothub_core::fault::message::FaultMessage;
 use iothub_core::limits;
 use iothub_core::session::{CloseReason, Connected, Downlink};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -59,6 +62,9 @@ pub enum End {
     /// The hub ended it.
     #[error("closed by the hub: {0:?}")]
     Closed(CloseReason),
+    /// A message asked for its end.
+    #[error("ended as a message wanted it")]
+    Killed,
     /// The program stops.
     #[error("shutting down")]
     Drained,
@@ -68,11 +74,12 @@ pub enum End {
 }
 
 /// Serves one client until the connection ends; `drain` ends it from outside. `shown` are the
-/// certificates whose key the client proved to have.
+/// certificates whose key the client proved to have, and `line` breaks the connection below.
 pub async fn serve<S>(
     stream: S,
     shown: Option<CertificateChain>,
     directory: &Directory,
+    line: Arc<dyn Line>,
     drain: impl Future<Output = ()>,
 ) -> End
 where
@@ -81,7 +88,7 @@ where
     let mut socket = Socket { stream, input: BytesMut::new(), output: BytesMut::new() };
     let mut drain = pin!(drain);
     let end = match socket.connect(shown, directory, drain.as_mut()).await {
-        Ok(admitted) => converse(&mut socket, admitted, drain).await,
+        Ok(admitted) => converse(&mut socket, admitted, line, drain).await,
         Err(end) => end,
     };
     // The client may be gone already; what is left to say is a courtesy.
@@ -93,6 +100,7 @@ where
 async fn converse<S>(
     socket: &mut Socket<S>,
     admitted: Admitted,
+    line: Arc<dyn Line>,
     drain: impl Future<Output = ()>,
 ) -> End
 where
@@ -102,7 +110,7 @@ where
     let Connected { session, receiver, .. } = connected;
     let id = session.id().clone();
     debug!(%id, "connected");
-    let uplink = Uplink { hub, session, api_version };
+    let uplink = Uplink { hub, session, api_version, line };
     let inflight = Inflight::default();
     let end =
         Conversation { socket, uplink: &uplink, receiver, inflight, silence }.run(drain).await;
@@ -310,12 +318,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
             match self.uplink.carry_out(action, inflight, &mut socket.output).await? {
                 Flow::Continue => count += 1,
                 Flow::Disconnect => return Err(End::Disconnected),
+                Flow::Kill(asked) => return Err(self.killed(&asked, over).await),
             }
             if self.socket.output.len() > WRITE_BYTES {
                 self.flush(over.as_mut()).await?;
             }
         }
         Ok(count)
+    }
+
+    /// Waits until a connection ends as a message asks for it, which the message is not
+    /// acknowledged before, nor is anything that comes behind it.
+    async fn killed(
+        &mut self,
+        asked: &FaultMessage,
+        mut over: Pin<&mut impl Future<Output = End>>,
+    ) -> End {
+        if let Err(end) = self.flush(over.as_mut()).await {
+            return end;
+        }
+        tokio::select! {
+            () = self.uplink.kill(asked) => End::Killed,
+            reason = self.receiver.closed() => End::Closed(reason),
+            end = over => end,
+        }
     }
 
     /// Writes what has been gathered. A client that takes nothing does not hold the end back.

@@ -55,6 +55,8 @@ pub(crate) struct Publish {
     /// Zero at QoS 0.
     pub(crate) id: u16,
     pub(crate) retain: bool,
+    /// Whether the client has sent it before.
+    pub(crate) duplicate: bool,
     pub(crate) payload: Bytes,
 }
 
@@ -182,6 +184,7 @@ fn convert(packet: Wire, header: &FixedHeader, publish_id: u16) -> Result<Packet
                         qos: qos(will.qos),
                         id: 0,
                         retain: will.retain,
+                        duplicate: false,
                         payload: will.message,
                     })
                 })
@@ -204,6 +207,7 @@ fn convert(packet: Wire, header: &FixedHeader, publish_id: u16) -> Result<Packet
             },
             id: publish_id,
             retain: publish.retain,
+            duplicate: header.byte1 & 0b1000 != 0,
             payload: publish.payload,
         }),
         Wire::PubAck(puback, _) => Packet::Puback { id: nonzero(puback.pkid)? },

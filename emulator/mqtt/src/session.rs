@@ -31,7 +31,7 @@ pub(crate) enum Action {
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Request {
     /// An event.
-    Event(Message),
+    Event { message: Message, duplicate: bool },
     /// Read the twin.
     GetTwin { rid: RequestId },
     /// Change the reported properties.
@@ -86,7 +86,8 @@ fn handle_publish(publish: Publish, id: &IdentityId) -> Result<Action, Violation
             return Err(Violation::ForeignTopic(sender.to_string()));
         }
         UplinkTopic::Event { properties, .. } => {
-            Request::Event(message(&properties, &publish.payload, publish.retain))
+            let message = message(&properties, &publish.payload, publish.retain);
+            Request::Event { message, duplicate: publish.duplicate }
         }
         UplinkTopic::GetTwin { rid } => Request::GetTwin { rid },
         UplinkTopic::PatchReported { rid, version } => {
@@ -119,8 +120,8 @@ mod tests {
     }
 
     fn publish(topic: &str, qos: Qos, retain: bool) -> Packet {
-        let payload = Bytes::from_static(b"x");
-        Packet::Publish(Publish { topic: topic.to_owned(), qos, id: 7, retain, payload })
+        let (payload, duplicate) = (Bytes::from_static(b"x"), false);
+        Packet::Publish(Publish { topic: topic.to_owned(), qos, id: 7, retain, duplicate, payload })
     }
 
     fn subscribe(filter: &str, qos: Qos) -> Packet {
@@ -129,7 +130,8 @@ mod tests {
 
     #[test]
     fn packets_become_actions() {
-        let event = |retain| Request::Event(message("a=1", b"x", retain));
+        let event =
+            |retain| Request::Event { message: message("a=1", b"x", retain), duplicate: false };
         let table = [
             (Packet::Pingreq, Action::Pong),
             (Packet::Puback { id: 9 }, Action::Acknowledged { id: 9 }),

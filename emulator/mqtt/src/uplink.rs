@@ -1,17 +1,22 @@
 //! Carries out what a device asked for, and writes the answer.
 
+use std::sync::Arc;
+
 use bytes::BytesMut;
 use iothub_core::error::HubError;
 use iothub_core::event::Message;
+use iothub_core::fault::line::{Line, Loss};
+use iothub_core::fault::message::{FaultKind, FaultMessage, Victim};
 use iothub_core::hub::Hub;
 use iothub_core::method::CallId;
-use iothub_core::session::{Assurance, Channel, DeviceSession};
+use iothub_core::session::{Assurance, Channel, DeviceSession, Protocol};
 use iothub_core::throttle::Operation;
 use iothub_core::twin::Twin;
 use iothub_wire::api_version::ApiVersion;
 use iothub_wire::json;
 use iothub_wire::json::twin::Layout;
 use iothub_wire::topic::{DownlinkTopic, RequestId};
+use tracing::{info, warn};
 
 use crate::frame::{self, Qos};
 use crate::inflight::Inflight;
@@ -23,6 +28,7 @@ pub(crate) struct Uplink {
     pub(crate) hub: Hub,
     pub(crate) session: DeviceSession,
     pub(crate) api_version: Option<ApiVersion>,
+    pub(crate) line: Arc<dyn Line>,
 }
 
 /// Whether the connection goes on.
@@ -30,6 +36,8 @@ pub(crate) struct Uplink {
 pub(crate) enum Flow {
     Continue,
     Disconnect,
+    /// It ends as a message asks for it.
+    Kill(FaultMessage),
 }
 
 impl Uplink {
@@ -60,7 +68,7 @@ impl Uplink {
                 frame::write_unsuback(output, id);
             }
             Action::Publish { acknowledge, request } => {
-                self.request(request, acknowledge, output).await?;
+                return self.request(request, acknowledge, output).await;
             }
             Action::Acknowledged { id } => match inflight.acknowledge(id) {
                 Some(message) => self.session.acknowledge_devicebound(message),
@@ -78,14 +86,9 @@ impl Uplink {
         request: Request,
         acknowledge: Option<u16>,
         output: &mut BytesMut,
-    ) -> Result<(), Violation> {
-        if let Request::Event(message) = request {
-            let taken = self.send_event(message).await;
-            taken.map_err(|error| Violation::Event(error.to_string()))?;
-            if let Some(id) = acknowledge {
-                frame::write_puback(output, id);
-            }
-            return Ok(());
+    ) -> Result<Flow, Violation> {
+        if let Request::Event { message, duplicate } = request {
+            return self.event(message, duplicate, acknowledge, output).await;
         }
         if let Some(id) = acknowledge {
             frame::write_puback(output, id);
@@ -102,9 +105,57 @@ impl Uplink {
                     self.session.answer_method(id, status, body);
                 }
             }
-            Request::Event(_) => self.session.heard(),
+            Request::Event { .. } => self.session.heard(),
         }
-        Ok(())
+        Ok(Flow::Continue)
+    }
+
+    async fn event(
+        &self,
+        message: Message,
+        duplicate: bool,
+        acknowledge: Option<u16>,
+        output: &mut BytesMut,
+    ) -> Result<Flow, Violation> {
+        match self.fault_asked(&message) {
+            // That which ended the connection before it was acknowledged, and comes again.
+            Some(_) if duplicate => self.session.heard(),
+            Some(asked) => {
+                self.session.heard();
+                self.hub.obey(&asked, self.session.id(), Protocol::Mqtt);
+                if asked.victim(Protocol::Mqtt).is_some() {
+                    return Ok(Flow::Kill(asked));
+                }
+            }
+            None => {
+                let taken = self.send_event(message).await;
+                taken.map_err(|error| Violation::Event(error.to_string()))?;
+            }
+        }
+        if let Some(id) = acknowledge {
+            frame::write_puback(output, id);
+        }
+        Ok(Flow::Continue)
+    }
+
+    /// What a message asks to happen. One that says something unknown is an event like any other.
+    fn fault_asked(&self, message: &Message) -> Option<FaultMessage> {
+        let asked = self.hub.fault_asked(message);
+        asked.unwrap_or_else(|why| {
+            warn!(id = %self.session.id(), %why, "a message asks for no fault that there is");
+            None
+        })
+    }
+
+    /// Ends the connection as a message asks for it, when its time has come; what follows is for
+    /// whoever moves the bytes.
+    pub(crate) async fn kill(&self, asked: &FaultMessage) {
+        self.hub.wait(asked.delay).await;
+        info!(id = %self.session.id(), ?asked, "ended a connection as a message wanted it");
+        let abrupt = asked.kind == FaultKind::Kill(Victim::Tcp) && !asked.graceful;
+        if abrupt {
+            self.line.lose(Loss::Reset);
+        }
     }
 
     /// A device over its rate waits for its acknowledgement; far over it, it is disconnected.

@@ -11,11 +11,13 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use iothub_core::devicebound::{Delivery, LockToken, Settlement};
 use iothub_core::error::HubError;
+use iothub_core::event::Message;
 use iothub_core::ids::DeviceId;
 use iothub_core::limits;
+use iothub_core::session::DeviceRequest;
 use iothub_wire::headers;
 use iothub_wire::json::messages::{BATCH, parse_batch};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::auth::DeviceRole;
 use crate::error::Failure;
@@ -74,9 +76,22 @@ pub(crate) async fn send(
             .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes())))
             .collect::<Vec<_>>();
         let pairs = pairs.iter().map(|(name, value)| (*name, value.as_ref()));
-        device.send_event(headers::event(pairs, body)).await?;
+        send_event(&device, headers::event(pairs, body)).await?;
     }
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// A message that asks for a fault is answered with it, and is no event. One that asks for
+/// something unknown is an event like any other.
+async fn send_event(device: &DeviceRequest, event: Message) -> Result<(), HubError> {
+    match device.hub().fault_asked(&event) {
+        Ok(None) => device.send_event(event).await,
+        Ok(Some(asked)) => device.hub().obey_once(&asked),
+        Err(why) => {
+            warn!(id = %device.id(), %why, "a message asks for no fault that there is");
+            device.send_event(event).await
+        }
+    }
 }
 
 fn is_batch(content_type: &str) -> bool {

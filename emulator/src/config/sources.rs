@@ -13,7 +13,7 @@ use super::values::Kind;
 
 /// Every option by the name that it has as a flag (with `--` before it) and in the file. As a
 /// variable it is written `IOTHUB_EMULATOR_…`, in capitals and with underscores.
-pub const OPTIONS: [&str; 29] = [
+pub const OPTIONS: [&str; 30] = [
     "bind",
     "mqtts-port",
     "https-port",
@@ -42,6 +42,7 @@ pub const OPTIONS: [&str; 29] = [
     "tier",
     "units",
     "enforce-throttles",
+    "fault-messages",
     "config",
 ];
 

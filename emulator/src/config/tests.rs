@@ -90,6 +90,7 @@ fn every_option_can_stand_in_the_file() {
         tier = "s2"
         units = 3
         enforce-throttles = true
+        fault-messages = true
     "#;
     let expected = Config {
         bind: address("0.0.0.0"),
@@ -122,6 +123,7 @@ fn every_option_can_stand_in_the_file() {
         tier: Tier::S2,
         units: 3,
         enforce_throttles: true,
+        fault_messages: true,
     };
     assert_eq!(Case { file: Some(file), ..Case::default() }.resolve(), Ok(expected));
     let keys: toml::Table = file.parse().unwrap();
@@ -183,7 +185,7 @@ fn all_mistakes_are_told_at_once() {
          mqtt-port, amqps-port, amqp-port, admin-bind, admin-port, admin-token, hostname, device-ca, \
          event-partitions, event-retention-days, consumer-group, strict-hosts, state-dir, \
          storage-dir, seed, key-algorithm, keys, hub-name, quiet, log-format, shutdown-grace, max-connections, \
-         tier, units, enforce-throttles, endpoint, route, fallback-route, enrichment",
+         tier, units, enforce-throttles, fault-messages, endpoint, route, fallback-route, enrichment",
         "e.toml: quiet is a table, expected a text, a number, true or false",
         "--bind is \"localhost\", expected an IP address",
         "IOTHUB_EMULATOR_HOSTNAME is \"not ok\", expected a host name or an IP address, without a port",

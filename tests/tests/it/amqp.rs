@@ -1,6 +1,6 @@
 //! AMQP by bytes written by hand: what no SDK would send.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn text(text: &str) -> Vec<u8> {
     [&[0xb1][..], &length(text.len()), text.as_bytes()].concat()
 }
 
-fn uint(number: u32) -> Vec<u8> {
+pub(crate) fn uint(number: u32) -> Vec<u8> {
     [&[0x70][..], &number.to_be_bytes()].concat()
 }
 
@@ -32,30 +32,30 @@ fn length(length: usize) -> [u8; 4] {
     u32::try_from(length).unwrap().to_be_bytes()
 }
 
-fn described(descriptor: u8, value: &[u8]) -> Vec<u8> {
+pub(crate) fn described(descriptor: u8, value: &[u8]) -> Vec<u8> {
     [&[0, 0x53, descriptor], value].concat()
 }
 
-fn list(fields: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn list(fields: &[&[u8]]) -> Vec<u8> {
     let content = fields.concat();
     [&[0xd0][..], &length(content.len() + 4), &length(fields.len()), &content].concat()
 }
 
-fn map(pairs: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn map(pairs: &[(&str, &str)]) -> Vec<u8> {
     let content: Vec<u8> =
         pairs.iter().flat_map(|(key, value)| [text(key), text(value)].concat()).collect();
     [&[0xd1][..], &length(content.len() + 4), &length(pairs.len() * 2), &content].concat()
 }
 
-fn frame(kind: u8, body: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, body: &[u8]) -> Vec<u8> {
     [&length(body.len() + 8)[..], &[2, kind, 0, 0], body].concat()
 }
 
-fn performative(descriptor: u8, fields: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn performative(descriptor: u8, fields: &[&[u8]]) -> Vec<u8> {
     frame(0, &described(descriptor, &list(fields)))
 }
 
-fn attach(handle: u32, receives: bool, address: &str) -> Vec<u8> {
+pub(crate) fn attach(handle: u32, receives: bool, address: &str) -> Vec<u8> {
     let name = text(&format!("link-{handle}"));
     let (source, target) =
         (described(0x28, &list(&[&text(address)])), described(0x29, &list(&[&text(address)])));
@@ -71,7 +71,7 @@ fn flow(handle: u32, credit: u32) -> Vec<u8> {
     )
 }
 
-fn transfer(handle: u32, delivery: u32, message: &[u8]) -> Vec<u8> {
+pub(crate) fn transfer(handle: u32, delivery: u32, message: &[u8]) -> Vec<u8> {
     let fields = list(&[&uint(handle), &uint(delivery), &[0xa0, 1, 1], NULL, FALSE, FALSE]);
     frame(0, &[described(0x14, &fields), message.to_vec()].concat())
 }
@@ -81,12 +81,30 @@ fn put_token(name: &str, token: &str) -> Vec<u8> {
     [described(0x74, &properties), described(0x77, &text(token))].concat()
 }
 
-struct Client(TcpStream);
+pub(crate) struct Client(TcpStream);
 
 /// What a frame was: its performative's number, and all of it as text where it is text.
-struct Answer {
+pub(crate) struct Answer {
     number: u8,
-    text: String,
+    pub(crate) text: String,
+    frame: Vec<u8>,
+}
+
+impl Answer {
+    /// The handle that it begins with, as a detach does.
+    pub(crate) fn handle(&self) -> u32 {
+        let at = match self.frame[7] {
+            0xc0 => 10,
+            0xd0 => 16,
+            other => panic!("fields have the constructor {other:#04x}: {:02x?}", self.frame),
+        };
+        match self.frame[at] {
+            0x43 => 0,
+            0x52 => self.frame[at + 1].into(),
+            0x70 => u32::from_be_bytes(self.frame[at + 1..at + 5].try_into().unwrap()),
+            other => panic!("handle has the constructor {other:#04x}: {:02x?}", self.frame),
+        }
+    }
 }
 
 impl Client {
@@ -108,7 +126,7 @@ impl Client {
         client
     }
 
-    fn send(&mut self, bytes: &[u8]) {
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).unwrap();
     }
 
@@ -123,17 +141,17 @@ impl Client {
         let size = usize::try_from(size).unwrap();
         assert!((8..=MAX_FRAME).contains(&size), "frame of {size} bytes");
         let frame = self.take(size - 4);
-        Answer { number: frame[6], text: String::from_utf8_lossy(&frame).into_owned() }
+        Answer { number: frame[6], text: String::from_utf8_lossy(&frame).into_owned(), frame }
     }
 
-    fn expect(&mut self, number: u8) -> Answer {
+    pub(crate) fn expect(&mut self, number: u8) -> Answer {
         let answer = self.answer();
         assert_eq!(answer.number, number, "{}", answer.text);
         answer
     }
 
     /// The next answer of this kind, whatever comes before it.
-    fn await_answer(&mut self, number: u8) -> Answer {
+    pub(crate) fn await_answer(&mut self, number: u8) -> Answer {
         loop {
             let answer = self.answer();
             if answer.number == number {
@@ -142,7 +160,12 @@ impl Client {
         }
     }
 
-    fn expect_end(&mut self) {
+    pub(crate) fn expect_reset(&mut self) {
+        let end = self.0.read(&mut [0]).map_err(|error| error.kind());
+        assert_eq!(end, Err(ErrorKind::ConnectionReset));
+    }
+
+    pub(crate) fn expect_end(&mut self) {
         let mut rest = Vec::new();
         // A reset is an end too: the hub need not read what it has refused.
         let _reset = self.0.read_to_end(&mut rest);
@@ -293,7 +316,7 @@ fn a_wrong_token_is_an_answer_and_no_end() {
 }
 
 /// A device with a token that ends at this second, and a link for its messages.
-fn open_device(hub: &Hub, device: &Device, expiry: u64) -> Client {
+pub(crate) fn open_device(hub: &Hub, device: &Device, expiry: u64) -> Client {
     let mut client = Client::open(hub);
     client.send(&attach(0, false, "$cbs"));
     client.send(&attach(1, true, "$cbs"));
@@ -417,7 +440,7 @@ fn messages_that_never_end_are_bounded() {
 }
 
 /// A client with the token of `iothubowner`, and links to the events of these devices.
-fn open_for_devices(hub: &Hub, devices: &[&str]) -> Client {
+pub(crate) fn open_for_devices(hub: &Hub, devices: &[&str]) -> Client {
     let mut client = Client::open(hub);
     client.send(&attach(0, false, "$cbs"));
     client.send(&attach(1, true, "$cbs"));
@@ -432,7 +455,7 @@ fn open_for_devices(hub: &Hub, devices: &[&str]) -> Client {
     client
 }
 
-fn data(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn data(bytes: &[u8]) -> Vec<u8> {
     described(0x75, &[&[0xb0][..], &length(bytes.len()), bytes].concat())
 }
 

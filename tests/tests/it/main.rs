@@ -23,6 +23,7 @@ mod devicebound_in_time;
 mod digital_twin;
 mod errors;
 mod events;
+mod fault_messages;
 mod faults;
 mod harness;
 mod identity;

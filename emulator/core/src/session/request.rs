@@ -27,6 +27,11 @@ impl DeviceRequest {
         self.principal.id()
     }
 
+    /// The hub that is asked.
+    pub fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
     /// Takes an event; it is kept when this returns.
     ///
     /// # Errors

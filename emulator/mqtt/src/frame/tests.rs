@@ -41,6 +41,7 @@ fn a_connect_is_read() {
             qos: Qos::AtMostOnce,
             id: 0,
             retain: false,
+            duplicate: false,
             payload: Bytes::from_static(b"bye"),
         }),
     };
@@ -66,7 +67,14 @@ fn other_versions_are_told_apart() {
 fn a_publish_is_read_with_its_packet_id() {
     let publish = |qos, id, payload: &'static [u8]| {
         let payload = Bytes::from_static(payload);
-        Packet::Publish(Publish { topic: "ab".to_owned(), qos, id, retain: false, payload })
+        Packet::Publish(Publish {
+            topic: "ab".to_owned(),
+            qos,
+            id,
+            retain: false,
+            duplicate: false,
+            payload,
+        })
     };
     let table: [(&[u8], Packet); 3] = [
         (b"\x30\x05\x00\x02abx", publish(Qos::AtMostOnce, 0, b"x")),
