@@ -87,6 +87,9 @@ export class Hub {
   delete(): Promise<void>;
   advance(seconds: number): Promise<void>;
   freeze(frozen?: boolean): Promise<void>;
+  showCertificate(
+    kind?: 'good' | 'expired' | 'notYetValid' | 'selfSigned' | 'wrongName' | 'wrongAuthority',
+  ): Promise<void>;
   injectFault(fault: Fault): Promise<() => Promise<void>>;
   faults(): Promise<Array<Fault & { id: number; hits: number }>>;
   send(deviceId: string, body?: unknown, message?: Message): Promise<void>;

@@ -199,6 +199,14 @@ class Hub {
   }
 
   /**
+   * Shows another certificate from the next TLS handshake on: `expired`, `notYetValid`,
+   * `selfSigned`, `wrongName`, `wrongAuthority`, or `good` again.
+   */
+  async showCertificate(kind = 'good') {
+    await this.#emulator.ask('POST', `/hubs/${this.name}/certificate`, { kind });
+  }
+
+  /**
    * Lets operations fail or take long: `operation`, `device`, `error`, `delay`, `after`, `duration`,
    * `count`, `percent`, `seed`. Gives a function that ends it.
    */

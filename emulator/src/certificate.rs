@@ -14,6 +14,7 @@
 //! Without a state directory the same is made in memory, for tests.
 
 mod authority;
+mod bad;
 pub(crate) mod client;
 mod key;
 mod names;
@@ -23,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use iothub_admin::CertificateKind;
 use iothub_core::time::Timestamp;
 use time::OffsetDateTime;
 use tokio_rustls::rustls;
@@ -176,17 +178,30 @@ impl Certificates {
         config: &Config,
         now: Timestamp,
     ) -> Result<Arc<rustls::ServerConfig>, CertificateError> {
-        let names = SubjectNames::of(config);
-        let server = match (&self.signer, &config.state_dir) {
-            (Some(authority), _) => authority.issue(&names, now)?,
-            (None, Some(path)) => {
-                with_key(&StateDir::open(path)?, self.authority.clone())?.issue(&names, now)?
-            }
-            (None, None) => {
-                return Err(CertificateError::NoAuthorityKey(PathBuf::from(CA_KEY_FILE_NAME)));
-            }
-        };
+        let server = self.signer(config)?.issue(&SubjectNames::of(config), now)?;
         Ok(Arc::new(server_config(server)?))
+    }
+
+    /// The same with a certificate that a client should refuse.
+    pub(crate) fn bad_tls_for(
+        &self,
+        config: &Config,
+        kind: CertificateKind,
+        now: Timestamp,
+    ) -> Result<Arc<rustls::ServerConfig>, CertificateError> {
+        let server = bad::issue(&*self.signer(config)?, kind, &SubjectNames::of(config), now)?;
+        Ok(Arc::new(server_config(server)?))
+    }
+
+    /// The authority with its key, from memory or from the state directory.
+    fn signer(&self, config: &Config) -> Result<Arc<Authority>, CertificateError> {
+        match (&self.signer, &config.state_dir) {
+            (Some(authority), _) => Ok(Arc::clone(authority)),
+            (None, Some(path)) => {
+                with_key(&StateDir::open(path)?, self.authority.clone()).map(Arc::new)
+            }
+            (None, None) => Err(CertificateError::NoAuthorityKey(PathBuf::from(CA_KEY_FILE_NAME))),
+        }
     }
 
     /// The authority to trust.

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use axum::body::Bytes;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use iothub_admin::{ClockFacts, HubFacts, HubRefusal, Turn, WantedHub};
+use iothub_admin::{CertificateKind, ClockFacts, HubFacts, HubRefusal, Turn, WantedHub};
 use iothub_core::hub::Hub;
 use iothub_core::limits;
 use iothub_core::route::properties::RoutingProperties;
@@ -230,6 +230,24 @@ impl iothub_admin::Hubs for Hubs {
         let clock = clock.ok_or_else(|| HubRefusal::NotFound(name.to_owned()))?;
         clock.turn(turn).await?;
         Ok(clock_facts(&clock))
+    }
+
+    fn certificate(&self, name: &str) -> Option<CertificateKind> {
+        self.served.get(name).map(|entry| entry.served.tls().kind())
+    }
+
+    fn show_certificate(&self, name: &str, kind: CertificateKind) -> Result<(), HubRefusal> {
+        let entry = self.served.get(name).ok_or_else(|| HubRefusal::NotFound(name.to_owned()))?;
+        let now = SystemClock.now();
+        let tls = match kind {
+            CertificateKind::Good => Arc::clone(&entry.tls),
+            bad => self
+                .certificates
+                .bad_tls_for(&entry.config, bad, now)
+                .map_err(|why| failed(why.into()))?,
+        };
+        entry.served.tls().show(kind, tls);
+        Ok(())
     }
 
     async fn reset(&self, name: &str) -> Result<HubFacts, HubRefusal> {

@@ -3,8 +3,8 @@
 //! This crate composes and holds no rule of the hub's. What a hub is stands in `iothub-core`; the
 //! edges (`iothub-mqtt`, `iothub-rest`, `iothub-admin`) speak to the world.
 //!
-//! * `emulator.rs` starts and ends everything; `listener.rs`, `line.rs`, `http.rs`, `websocket.rs`
-//!   and `drain.rs` serve ports.
+//! * `emulator.rs` starts and ends everything; `listener.rs`, `line.rs`, `tls.rs`, `http.rs`,
+//!   `websocket.rs` and `drain.rs` serve ports.
 //! * [`config`]: what it can be told. [`certificate`], [`bundle`], [`authorities`],
 //!   [`state_dir`]: what it keeps.
 //! * `seed.rs`: what hubs begin with, or become. `storage.rs`: the folder for import and export jobs.
@@ -30,10 +30,12 @@ mod served;
 pub mod state_dir;
 pub mod stop;
 mod storage;
+mod tls;
 mod websocket;
 
 pub use iothub_admin::{
-    ClockFacts, Expectation, HubFacts, HubRefusal, Hubs as Harness, Turn, Unmet, WantedHub, expect,
+    CertificateKind, ClockFacts, Expectation, HubFacts, HubRefusal, Hubs as Harness, Turn, Unmet,
+    WantedHub, expect,
 };
 
 pub use emulator::{Addresses, Emulator, OWNER, StartError, reachable};

@@ -9,12 +9,12 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::{debug, warn};
 
 use crate::drain::Drain;
 use crate::line::Tcp;
+use crate::tls::Tls;
 use iothub_core::hub::Hub;
 use iothub_core::limits;
 
@@ -90,7 +90,7 @@ impl Port {
 
 /// Does the TLS handshake; none if it fails, which is logged with what users can do about it.
 pub(crate) async fn handshake(
-    acceptor: &TlsAcceptor,
+    tls: &Tls,
     stream: Tcp,
     drain: &Drain,
     hub: &Hub,
@@ -99,7 +99,7 @@ pub(crate) async fn handshake(
         stream.stream().peer_addr().map_or_else(|_| "gone".to_owned(), |peer| peer.to_string());
     no_delay(&stream);
     let accepted = tokio::select! {
-        accepted = timeout(limits::TLS_HANDSHAKE_TIME, acceptor.accept(stream)) => accepted,
+        accepted = timeout(limits::TLS_HANDSHAKE_TIME, tls.acceptor().accept(stream)) => accepted,
         () = drain.asked() => return None,
     };
     match accepted {

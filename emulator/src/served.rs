@@ -23,7 +23,6 @@ use rand::TryRng as _;
 use rand::rngs::SysRng;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::server::TlsStream;
 
@@ -40,6 +39,7 @@ use crate::line::Tcp;
 use crate::listener::{Port, handshake, no_delay};
 use crate::state_dir::StateDir;
 use crate::storage::Folder;
+use crate::tls::Tls;
 use crate::websocket::{self, Below};
 
 /// A hub that is served. Dropping it ends it at once; [`ServedHub::stop`] waits for its sessions.
@@ -47,6 +47,7 @@ use crate::websocket::{self, Below};
 pub(crate) struct ServedHub {
     hub: Hub,
     ports: BoundPorts,
+    tls: Arc<Tls>,
     /// What devices and services call it in their connection strings.
     host: String,
     clock: Arc<TurnedClock>,
@@ -84,8 +85,9 @@ impl ServedHub {
         let (drainer, drain) = drain::channel();
         tokio::spawn(work(hub.clone(), drain.clone()));
         let directory = directory(config, &hub);
-        ports.clone().serve(&directory, TlsAcceptor::from(tls), &permits, &drain);
-        Self { hub, ports, host: config.hostname.to_string(), clock, drainer, endpoints }
+        let tls = Arc::new(Tls::new(tls));
+        ports.clone().serve(&directory, &tls, &permits, &drain);
+        Self { hub, ports, tls, host: config.hostname.to_string(), clock, drainer, endpoints }
     }
 
     /// Serves another hub in the place of this one, which is given back to be stopped. The ports
@@ -108,6 +110,11 @@ impl ServedHub {
 
     pub(crate) fn clock(&self) -> &Arc<TurnedClock> {
         &self.clock
+    }
+
+    /// What its TLS listeners show.
+    pub(crate) fn tls(&self) -> &Tls {
+        &self.tls
     }
 
     pub(crate) fn addresses(&self) -> HubAddresses {
@@ -247,13 +254,7 @@ impl BoundPorts {
         }
     }
 
-    fn serve(
-        self,
-        directory: &Directory,
-        tls: TlsAcceptor,
-        permits: &Arc<Semaphore>,
-        drain: &Drain,
-    ) {
+    fn serve(self, directory: &Directory, tls: &Arc<Tls>, permits: &Arc<Semaphore>, drain: &Drain) {
         let https_service = iothub_rest::service(directory);
         if let Some(mqtt) = self.mqtt {
             let directory = directory.clone();
@@ -266,7 +267,7 @@ impl BoundPorts {
                 }
             }));
         }
-        let mqtts_tls = tls.clone();
+        let mqtts_tls = Arc::clone(tls);
         let mqtts_directory = directory.clone();
         tokio::spawn(self.mqtts.serve(permits.clone(), drain.clone(), move |stream, drain| {
             let (tls, directory) = (mqtts_tls.clone(), mqtts_directory.clone());
@@ -289,7 +290,7 @@ impl BoundPorts {
                 }
             }));
         }
-        let (amqps_tls, amqps_directory) = (tls.clone(), directory.clone());
+        let (amqps_tls, amqps_directory) = (Arc::clone(tls), directory.clone());
         tokio::spawn(self.amqps.serve(permits.clone(), drain.clone(), move |stream, drain| {
             let (tls, directory) = (amqps_tls.clone(), amqps_directory.clone());
             async move {
@@ -300,9 +301,9 @@ impl BoundPorts {
                 }
             }
         }));
-        let directory = directory.clone();
+        let (https_tls, directory) = (Arc::clone(tls), directory.clone());
         tokio::spawn(self.https.serve(permits.clone(), drain.clone(), move |stream, drain| {
-            let (tls, service) = (tls.clone(), https_service.clone());
+            let (tls, service) = (https_tls.clone(), https_service.clone());
             let directory = directory.clone();
             async move {
                 if let Some(stream) = handshake(&tls, stream, &drain, directory.default_hub()).await

@@ -2,12 +2,16 @@
 
 import json
 import queue
+import re
+import socket
+import ssl
 import threading
 import time
 
 import pytest
 from azure.eventhub import EventHubConsumerClient
 from azure.iot.device import IoTHubDeviceClient, Message
+from azure.iot.device.exceptions import ClientError
 from azure.iot.hub import IoTHubRegistryManager
 
 from iothub_emulator import EmulatorError
@@ -70,6 +74,39 @@ def test_a_restored_hub_is_what_it_was(device, iothub, iothub_emulator):
         assert [device["deviceId"] for device in other.snapshot()["devices"]] == ["a"]
         with pytest.raises(EmulatorError, match="devices.0.: deviceId is missing"):
             other.restore({"devices": [{}]})
+
+
+def causes(error):
+    """An error, and all that it came of."""
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+@pytest.mark.parametrize(
+    "kind, reason",
+    [
+        ("expired", "certificate has expired"),
+        ("notYetValid", "certificate is not yet valid"),
+        ("selfSigned", "self.signed certificate"),
+        ("wrongName", "IP address mismatch"),
+        ("wrongAuthority", "unable to get local issuer certificate"),
+    ],
+)
+def test_a_device_refuses_a_bad_certificate(kind, reason, iothub, iothub_device, iothub_ca_file):
+    iothub.show_certificate(kind)
+    trust = ssl.create_default_context(cafile=iothub_ca_file)
+    for port in ("mqtts", "amqps", "https"):
+        with socket.create_connection((iothub.host_name, iothub.ports[port])) as plain:
+            with pytest.raises(ssl.SSLCertVerificationError, match=reason):
+                trust.wrap_socket(plain, server_hostname=iothub.host_name)
+    client = IoTHubDeviceClient.create_from_connection_string(iothub_device.connection_string)
+    with pytest.raises(ClientError) as failed:
+        client.connect()
+    assert any(re.search(reason, str(cause)) for cause in causes(failed.value))
+    iothub.show_certificate("good")
+    client.connect()
+    client.shutdown()
 
 
 def test_a_message_expires_when_the_clock_is_turned(iothub, iothub_device):

@@ -15,8 +15,9 @@ use iothub_core::limits;
 use iothub_core::time::Timestamp;
 use serde_json::{Map, Value, json};
 
+use crate::certificate::CertificateKind;
 use crate::clock::{self, ClockFacts, Turn};
-use crate::{connections, devicebound, devices, faults, journal, routes, snapshots};
+use crate::{certificate, connections, devicebound, devices, faults, journal, routes, snapshots};
 
 /// What can be asked of whoever serves the hubs.
 pub trait Hubs: Send + Sync + 'static {
@@ -38,6 +39,10 @@ pub trait Hubs: Send + Sync + 'static {
         name: &str,
         turn: Turn,
     ) -> impl Future<Output = Result<ClockFacts, HubRefusal>> + Send;
+    /// What the TLS listeners of a hub show.
+    fn certificate(&self, name: &str) -> Option<CertificateKind>;
+    /// Lets them show another certificate, from the next handshake on.
+    fn show_certificate(&self, name: &str, kind: CertificateKind) -> Result<(), HubRefusal>;
     /// Makes a hub what it was in the beginning; address, keys and name stay.
     fn reset(&self, name: &str) -> impl Future<Output = Result<HubFacts, HubRefusal>> + Send;
     /// What a hub holds, as a document.
@@ -146,6 +151,7 @@ pub(crate) fn router<H: Hubs>(hubs: Arc<H>) -> Router {
             post(snapshots::restore::<H>).layer(DefaultBodyLimit::max(limits::SNAPSHOT_BYTES)),
         )
         .route("/hubs/{name}/clock", get(clock::show::<H>).post(clock::turn::<H>))
+        .route("/hubs/{name}/certificate", get(certificate::find::<H>).post(certificate::show::<H>))
         .route("/hubs/{name}/devices", get(devices::list::<H>))
         .route("/hubs/{name}/connections", get(connections::list::<H>))
         .route(

@@ -14,6 +14,7 @@
 //! | `GET /hubs/{name}/snapshot` | all that a hub holds, in one document |
 //! | `POST /hubs/{name}/restore` | a hub that holds what such a document says |
 //! | `GET /hubs/{name}/clock`, `POST /hubs/{name}/clock` | what time it is for a hub; turns that |
+//! | `GET /hubs/{name}/certificate`, `POST /hubs/{name}/certificate` | which certificate a hub shows; another |
 //! | `GET /hubs/{name}/devices` | who may connect, and how |
 //! | `GET /hubs/{name}/connections` | who is connected |
 //! | `DELETE /hubs/{name}/connections/{device}[/{module}]` | ends a connection |
@@ -26,6 +27,7 @@
 //!
 //! All but the first three are for this machine, and for others with the token: `guard.rs`.
 
+mod certificate;
 mod clock;
 mod connections;
 mod devicebound;
@@ -50,6 +52,7 @@ use axum::{Json, Router, middleware};
 use iothub_core::limits;
 use serde_json::{Value, json};
 
+pub use certificate::CertificateKind;
 pub use clock::{ClockFacts, Turn};
 pub use guard::AdminToken;
 pub use hubs::{HubFacts, HubRefusal, Hubs, WantedHub};

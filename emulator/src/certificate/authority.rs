@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use iothub_core::time::Timestamp;
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PublicKeyData as _,
+    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    PublicKeyData as _,
 };
+use time::OffsetDateTime;
 use tokio_rustls::rustls::pki_types::CertificateDer;
-use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::ParsedExtension;
@@ -156,25 +156,22 @@ impl Authority {
         names: &SubjectNames,
         now: Timestamp,
     ) -> Result<ServerCertificate, CertificateError> {
+        let until = now.after(server::VALIDITY).min(self.certificate.expires());
+        self.issue_for(names, beginning(now), date(until))
+    }
+
+    /// The same for another time.
+    pub(super) fn issue_for(
+        &self,
+        names: &SubjectNames,
+        from: OffsetDateTime,
+        until: OffsetDateTime,
+    ) -> Result<ServerCertificate, CertificateError> {
         let algorithm = self.certificate.algorithm();
         let key = key::generate(algorithm)?;
         let issuer = Issuer::from_ca_cert_der(&self.certificate.der, &self.key)?;
-        let mut params = CertificateParams::default();
-        params.not_before = beginning(now);
-        params.not_after = date(now.after(server::VALIDITY).min(self.certificate.expires()));
-        params.subject_alt_names = names.to_extension()?;
-        params.distinguished_name = rcgen::DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, "IoT Hub emulator");
-        params.is_ca = IsCa::ExplicitNoCa;
-        params.key_usages = server::key_usages(algorithm);
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        // Strict verifiers (OpenSSL's, and Python's since 3.13) insist on it.
-        params.use_authority_key_identifier_extension = true;
-        let certificate = params.signed_by(&key, &issuer)?;
-        Ok(ServerCertificate {
-            chain: vec![certificate.der().clone()],
-            key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
-        })
+        let params = server::params(names, algorithm, from, until)?;
+        Ok(ServerCertificate::new(&params.signed_by(&key, &issuer)?, &key))
     }
 }
 

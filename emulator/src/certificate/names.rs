@@ -45,6 +45,11 @@ impl SubjectNames {
         subject
     }
 
+    /// One name and no other.
+    pub(super) fn only(name: &str) -> Self {
+        Self { names: [name.to_owned()].into(), ..Self::default() }
+    }
+
     /// What a certificate is valid for.
     pub(super) fn in_certificate(certificate: &X509Certificate<'_>) -> Self {
         let mut subject = Self::default();

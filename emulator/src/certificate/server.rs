@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use iothub_core::time::Timestamp;
-use rcgen::KeyUsagePurpose;
+use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose};
+use time::OffsetDateTime;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
@@ -24,6 +25,13 @@ pub(super) struct ServerCertificate {
 }
 
 impl ServerCertificate {
+    pub(super) fn new(certificate: &rcgen::Certificate, key: &KeyPair) -> Self {
+        Self {
+            chain: vec![certificate.der().clone()],
+            key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+        }
+    }
+
     pub(super) fn parse(pem: &[u8]) -> Result<Self, Defect> {
         let certificate = CertificateDer::from_pem_slice(pem).map_err(|_| Defect::NoCertificate)?;
         X509Certificate::from_der(&certificate).map_err(|_| Defect::Unreadable)?;
@@ -56,8 +64,29 @@ impl ServerCertificate {
     }
 }
 
+/// What stands in a server certificate.
+pub(super) fn params(
+    names: &SubjectNames,
+    algorithm: KeyAlgorithm,
+    from: OffsetDateTime,
+    until: OffsetDateTime,
+) -> Result<CertificateParams, rcgen::Error> {
+    let mut params = CertificateParams::default();
+    params.not_before = from;
+    params.not_after = until;
+    params.subject_alt_names = names.to_extension()?;
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, "IoT Hub emulator");
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = key_usages(algorithm);
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    // Strict verifiers (OpenSSL's, and Python's since 3.13) insist on it.
+    params.use_authority_key_identifier_extension = true;
+    Ok(params)
+}
+
 /// What the key may be used for: RSA keys of old clients' handshakes encrypt, too.
-pub(super) fn key_usages(algorithm: KeyAlgorithm) -> Vec<KeyUsagePurpose> {
+fn key_usages(algorithm: KeyAlgorithm) -> Vec<KeyUsagePurpose> {
     match algorithm {
         KeyAlgorithm::Ecdsa => vec![KeyUsagePurpose::DigitalSignature],
         KeyAlgorithm::Rsa => {

@@ -73,7 +73,9 @@ use iothub_core::session::ServiceSession;
 use iothub_emulator::StartError;
 use iothub_emulator::config::HostName;
 pub use iothub_emulator::config::{Config, Tier};
-pub use iothub_emulator::{ClockFacts, Expectation, HubFacts, HubRefusal, Turn, Unmet};
+pub use iothub_emulator::{
+    CertificateKind, ClockFacts, Expectation, HubFacts, HubRefusal, Turn, Unmet,
+};
 use iothub_emulator::{Harness as _, WantedHub};
 use serde_json::{Value, json};
 
@@ -244,6 +246,15 @@ impl Emulator {
     /// There is no such hub, or its clock would go back.
     pub async fn turn_clock(&self, hub: &str, turn: Turn) -> Result<ClockFacts, HubRefusal> {
         self.0.hubs().turn_clock(hub, turn).await
+    }
+
+    /// Lets the TLS listeners of a hub show another certificate, from the next handshake on.
+    ///
+    /// # Errors
+    ///
+    /// There is no such hub, or the certificate cannot be made.
+    pub fn show_certificate(&self, hub: &str, kind: CertificateKind) -> Result<(), HubRefusal> {
+        self.0.hubs().show_certificate(hub, kind)
     }
 
     /// Lets operations of the first hub fail or take long until the guard is dropped; none if there

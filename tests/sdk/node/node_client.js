@@ -89,6 +89,10 @@ test('connections_are_seen_and_ended_and_the_clock_is_turned', async () => {
   const end = await hub.injectFault({ operation: 'query', error: 'unavailable' });
   assert.deepEqual((await hub.faults()).map(({ hits }) => hits), [0]);
   await end();
+  await hub.showCertificate('expired');
+  const refused = Registry.fromConnectionString(hub.connectionString).get('dev1');
+  await assert.rejects(refused, /certificate has expired/);
+  await hub.showCertificate();
   await hub.freeze();
   await hub.advance(60);
   await assert.rejects(hub.disconnect('dev1'), EmulatorError);

@@ -270,7 +270,7 @@ fn the_description_is_that_of_what_is_served() {
             assert!(told.contains_key(&status.to_string()), "{request} answers {status}: {told:?}");
         }
     }
-    assert_eq!(tried, 27);
+    assert_eq!(tried, 29);
     // What is not described is not served.
     for request in ["PUT /hubs", "PATCH /hubs/emulator", "GET /hubs/emulator/reset"] {
         assert_eq!(admin(&hub, request, "").0, 405, "{request}");

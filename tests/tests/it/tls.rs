@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use iothub_tests::Hub;
 use iothub_tests::mqtt::{ACCEPTED, Connection};
+use serde_json::json;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
@@ -13,6 +14,8 @@ use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{
     ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion,
 };
+
+use crate::harness::admin;
 
 /// A client of this version only, which trusts these certificates.
 fn client(version: &'static SupportedProtocolVersion, ca_pem: &str) -> Arc<ClientConfig> {
@@ -38,6 +41,42 @@ fn handshake(hub: &Hub, name: &str, config: Arc<ClientConfig>) -> Result<(), Str
         session.complete_io(&mut tcp).map_err(|error| error.to_string())?;
     }
     Ok(())
+}
+
+#[test]
+fn bad_certificates_are_shown_from_the_next_handshake_on() {
+    let hub = Hub::start();
+    let show = |kind: &str| {
+        let body = json!({ "kind": kind }).to_string();
+        let shown = admin(&hub, "POST /hubs/emulator/certificate", &body);
+        assert_eq!(shown, (200, json!({ "kind": kind })));
+        assert_eq!(admin(&hub, "GET /hubs/emulator/certificate", ""), shown);
+    };
+    let table = [
+        ("expired", "certificate expired"),
+        ("notYetValid", "certificate not valid yet"),
+        ("selfSigned", "UnknownIssuer"),
+        ("wrongName", "certificate not valid for name"),
+        ("wrongAuthority", "UnknownIssuer"),
+    ];
+    // One that keeps tickets: a session that was resumed would show no certificate.
+    let config = client(&TLS13, &hub.emulator.ca_pem());
+    handshake(&hub, hub.host(), config.clone()).unwrap();
+    for (kind, expected) in table {
+        show(kind);
+        let why = handshake(&hub, hub.host(), config.clone()).unwrap_err();
+        assert!(why.contains(expected), "{kind}: {why}");
+    }
+    let (status, answer) = admin(&hub, "POST /hubs/emulator/certificate", r#"{"kind": "x"}"#);
+    assert_eq!((status, &answer["error"]), (400, &json!("InvalidCertificate")));
+    assert_eq!(admin(&hub, "GET /hubs/none/certificate", "").0, 404);
+    assert_eq!(admin(&hub, "POST /hubs/none/certificate", r#"{"kind": "good"}"#).0, 404);
+
+    show("good");
+    handshake(&hub, hub.host(), config.clone()).unwrap();
+    show("expired");
+    assert_eq!(admin(&hub, "POST /hubs/emulator/reset", "").0, 200);
+    handshake(&hub, hub.host(), config).unwrap();
 }
 
 #[test]

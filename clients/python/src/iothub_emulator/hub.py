@@ -86,6 +86,11 @@ class Hub:
         path = f"/hubs/{self.name}/devicebound/{urllib.parse.quote(device_id, safe='')}"
         self._emulator.ask("POST", path, {"body": body, **message})
 
+    def show_certificate(self, kind: str = "good") -> None:
+        """Shows another certificate from the next TLS handshake on: ``expired``, ``notYetValid``,
+        ``selfSigned``, ``wrongName``, ``wrongAuthority``, or ``good`` again."""
+        self._emulator.ask("POST", f"/hubs/{self.name}/certificate", {"kind": kind})
+
     @contextlib.contextmanager
     def fault(self, **fault: Any) -> Iterator[int]:
         """Lets operations fail or take long in this block: ``operation``, ``device``, ``error``,
