@@ -18,7 +18,20 @@ export interface Connection {
 export interface Fault {
   operation?: string | null;
   device?: string | null;
-  error?: 'throttled' | 'quotaExceeded' | 'unauthorized' | 'unavailable' | 'disconnect' | null;
+  route?: string | null;
+  error?:
+    | 'throttled'
+    | 'quotaExceeded'
+    | 'unauthorized'
+    | 'unavailable'
+    | 'disconnect'
+    | 'reset'
+    | 'halfOpen'
+    | 'answerLost'
+    | 'answerLate'
+    | 'answerCorrupt'
+    | null;
+  status?: number | null;
   delay?: number;
   after?: number;
   duration?: number | null;

@@ -57,6 +57,18 @@ impl Tcp {
         Arc::clone(&self.line) as _
     }
 
+    /// Returns when the client is gone, whatever it sends until then.
+    pub(crate) async fn gone(&self) {
+        let mut buffer = [0; 1024];
+        while self.stream.readable().await.is_ok() {
+            match self.stream.try_read(&mut buffer) {
+                Ok(1..) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Ok(0) | Err(_) => return,
+            }
+        }
+    }
+
     /// What a write of so many bytes comes to; none if it goes through.
     fn lost_write(&self, bytes: usize) -> Option<io::Result<usize>> {
         match self.line.state() {

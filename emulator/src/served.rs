@@ -9,6 +9,7 @@ use std::time::Duration;
 use iothub_core::auth::policy::SharedAccessPolicy;
 use iothub_core::auth::x509::CertificateChain;
 use iothub_core::directory::Directory;
+use iothub_core::fault::Listener;
 use iothub_core::fault::line::Line;
 use iothub_core::hub::{Hub, Ports};
 use iothub_core::random::Random;
@@ -36,7 +37,7 @@ use crate::endpoints::{self, Queues};
 use crate::http;
 use crate::keys::built_in_policies;
 use crate::line::Tcp;
-use crate::listener::{Port, handshake, no_delay};
+use crate::listener::{Port, handshake, is_let_in, no_delay};
 use crate::state_dir::StateDir;
 use crate::storage::Folder;
 use crate::tls::Tls;
@@ -261,6 +262,9 @@ impl BoundPorts {
             tokio::spawn(mqtt.serve(permits.clone(), drain.clone(), move |stream, drain| {
                 let directory = directory.clone();
                 async move {
+                    if !is_let_in(&stream, Listener::Mqtt, directory.default_hub(), &drain).await {
+                        return;
+                    }
                     no_delay(&stream);
                     let line = stream.line();
                     iothub_mqtt::serve(stream, None, &directory, line, drain.asked()).await;
@@ -272,6 +276,10 @@ impl BoundPorts {
         tokio::spawn(self.mqtts.serve(permits.clone(), drain.clone(), move |stream, drain| {
             let (tls, directory) = (mqtts_tls.clone(), mqtts_directory.clone());
             async move {
+                let hub = directory.default_hub();
+                if !is_let_in(&stream, Listener::Mqtt, hub, &drain).await {
+                    return;
+                }
                 if let Some(stream) = handshake(&tls, stream, &drain, directory.default_hub()).await
                 {
                     let (line, shown) = below(&stream);
@@ -284,6 +292,9 @@ impl BoundPorts {
             tokio::spawn(amqp.serve(permits.clone(), drain.clone(), move |stream, drain| {
                 let directory = directory.clone();
                 async move {
+                    if !is_let_in(&stream, Listener::Amqp, directory.default_hub(), &drain).await {
+                        return;
+                    }
                     no_delay(&stream);
                     let line = stream.line();
                     iothub_amqp::serve(stream, None, &directory, line, drain.asked()).await;
@@ -294,6 +305,10 @@ impl BoundPorts {
         tokio::spawn(self.amqps.serve(permits.clone(), drain.clone(), move |stream, drain| {
             let (tls, directory) = (amqps_tls.clone(), amqps_directory.clone());
             async move {
+                let hub = directory.default_hub();
+                if !is_let_in(&stream, Listener::Amqp, hub, &drain).await {
+                    return;
+                }
                 if let Some(stream) = handshake(&tls, stream, &drain, directory.default_hub()).await
                 {
                     let (line, shown) = below(&stream);
@@ -306,6 +321,10 @@ impl BoundPorts {
             let (tls, service) = (https_tls.clone(), https_service.clone());
             let directory = directory.clone();
             async move {
+                let hub = directory.default_hub();
+                if !is_let_in(&stream, Listener::Https, hub, &drain).await {
+                    return;
+                }
                 if let Some(stream) = handshake(&tls, stream, &drain, directory.default_hub()).await
                 {
                     let (line, shown) = below(&stream);

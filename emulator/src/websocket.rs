@@ -56,6 +56,7 @@ where
             if handshake::is_for(&request) {
                 return Ok(accept(request, below));
             }
+            request.extensions_mut().insert(below.line);
             if let Some(shown) = below.shown {
                 request.extensions_mut().insert(shown);
             }

@@ -189,3 +189,33 @@ def test_many_in_parallel(number, device, iothub_connection_string):
     device.patch_twin_reported_properties({"number": number})
     back_end = IoTHubRegistryManager.from_connection_string(iothub_connection_string)
     assert back_end.get_twin("test-device").properties.reported["number"] == number
+
+
+@pytest.fixture
+def patient_device(iothub_device_connection_string):
+    """Notices within seconds that its connection is dead."""
+    client = IoTHubDeviceClient.create_from_connection_string(
+        iothub_device_connection_string, keep_alive=2, connection_retry_interval=1
+    )
+    client.connect()
+    yield client
+    client.shutdown()
+
+
+def test_a_device_recovers_from_a_connection_that_went_silent(patient_device, iothub):
+    with iothub.fault(operation="sendEvent", error="halfOpen", count=1):
+        patient_device.send_message("sent again when the keep-alive has found out")
+        assert [fault["hits"] for fault in iothub.faults()] == [1]
+    iothub.expect(kind="event", body="sent again when the keep-alive has found out")
+
+
+def test_a_message_is_there_twice_if_its_acknowledgement_is_lost(patient_device, iothub):
+    with iothub.fault(operation="sendEvent", error="answerLost", count=1):
+        sending = threading.Thread(target=patient_device.send_message, args=("twice",))
+        sending.start()
+        iothub.expect(kind="event", body="twice")
+        assert sending.is_alive(), "the message was acknowledged"
+        iothub.disconnect("test-device")
+        sending.join(30)
+        assert not sending.is_alive(), "the message was not sent again"
+    assert [entry["body"] for entry in iothub.journal() if entry["kind"] == "event"] == ["twice"] * 2

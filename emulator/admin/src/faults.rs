@@ -10,17 +10,24 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use iothub_core::fault::{ActiveFault, Failure, Fault, OPERATIONS};
 use iothub_core::limits;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::hubs::{HubRefusal, Hubs, hub_of, invalid, object, refusal};
 
-const FAILURES: [(&str, Failure); 5] = [
+const FAILURES: [(&str, Failure); 10] = [
     ("throttled", Failure::Throttled),
     ("quotaExceeded", Failure::QuotaExceeded),
     ("unauthorized", Failure::Unauthorized),
     ("unavailable", Failure::Unavailable),
     ("disconnect", Failure::Disconnect),
+    ("reset", Failure::Reset),
+    ("halfOpen", Failure::HalfOpen),
+    ("answerLost", Failure::AnswerLost),
+    ("answerLate", Failure::AnswerLate),
+    ("answerCorrupt", Failure::AnswerCorrupt),
 ];
+const FIELDS: &str =
+    "operation, device, route, error, status, delay, after, duration, count, percent or seed";
 const LONGEST_SPAN: f64 = 3600.0;
 
 pub(crate) async fn list<H: Hubs>(
@@ -69,11 +76,17 @@ pub(crate) async fn clear<H: Hubs>(
 
 fn document(active: &ActiveFault) -> Value {
     let fault = &active.fault;
+    let status = match fault.failure {
+        Some(Failure::Status(status)) => Some(status),
+        _ => None,
+    };
     let failure = FAILURES.iter().find(|(_, failure)| Some(*failure) == fault.failure);
     json!({
         "id": active.id,
         "operation": fault.operation,
         "device": fault.device,
+        "route": fault.route,
+        "status": status,
         "error": failure.map(|(name, _)| *name),
         "delay": fault.delay.as_secs_f64(),
         "after": fault.after.as_secs_f64(),
@@ -95,10 +108,31 @@ fn parse(body: &[u8]) -> Result<Fault, Vec<String>> {
             mistakes.push(format!("{field} is {value}, expected {expected}"));
         }
     }
-    if mistakes.is_empty() && fault.failure.is_none() && fault.delay.is_zero() {
-        mistakes.push("the fault does nothing, expected error or delay".to_owned());
+    if mistakes.is_empty() {
+        mistakes.extend(contradiction(&fault, &fields));
     }
     if mistakes.is_empty() { Ok(fault) } else { Err(mistakes) }
+}
+
+/// What is wrong with fields that are right by themselves.
+fn contradiction(fault: &Fault, fields: &Map<String, Value>) -> Option<String> {
+    let accepts = fault.operation.is_some_and(|name| name.starts_with("accept"));
+    let breaks = matches!(fault.failure, None | Some(Failure::Reset | Failure::HalfOpen));
+    if fields.contains_key("status") && fields.contains_key("error") {
+        return Some("the fault has status and error, expected one of them".to_owned());
+    }
+    if accepts && !breaks {
+        return Some("a connection that is accepted can only be reset or halfOpen".to_owned());
+    }
+    match fault.failure {
+        None if fault.delay.is_zero() => {
+            Some("the fault does nothing, expected error, status or delay".to_owned())
+        }
+        Some(Failure::AnswerLate) if fault.delay.is_zero() => {
+            Some("the answer is not late, expected delay".to_owned())
+        }
+        _ => None,
+    }
 }
 
 /// Sets one field, or says what was expected.
@@ -119,6 +153,16 @@ fn set(fault: &mut Fault, field: &str, value: &Value) -> Result<(), String> {
             let (_, failure) = found.ok_or_else(|| named(&FAILURES.map(|(name, _)| name)))?;
             fault.failure = Some(*failure);
         }
+        "status" => {
+            let status = value.as_u64().filter(|status| (400..600).contains(status));
+            let status = status.and_then(|status| u16::try_from(status).ok());
+            fault.failure = Some(Failure::Status(status.ok_or("a status from 400 to 599")?));
+        }
+        "route" => {
+            let route = value.as_str().filter(|route| route.contains(" /"));
+            let route = route.ok_or("a method and a path, as in \"GET /devices/{id}\"")?;
+            fault.route = Some(route.to_owned());
+        }
         "delay" => fault.delay = span(value)?,
         "after" => fault.after = span(value)?,
         "duration" => fault.duration = Some(span(value)?),
@@ -133,10 +177,7 @@ fn set(fault: &mut Fault, field: &str, value: &Value) -> Result<(), String> {
         }
         "seed" => fault.seed = value.as_u64().ok_or("a whole number")?,
         _ => {
-            return Err(
-                "no such field, but operation, device, error, delay, after, duration, count, percent or seed"
-                    .to_owned(),
-            );
+            return Err(format!("no such field, but {FIELDS}"));
         }
     }
     Ok(())
@@ -153,11 +194,12 @@ mod tests {
 
     #[test]
     fn faults_are_read() {
-        let body = br#"{"operation": "sendEvent", "device": "d*", "error": "throttled",
+        let body = br#"{"operation": "sendEvent", "device": "d*", "route": "GET /devices", "error": "throttled",
             "delay": 0.5, "after": 2, "duration": 60, "count": 3, "percent": 20, "seed": 7}"#;
         let expected = Fault {
             operation: Some("sendEvent"),
             device: Some("d*".to_owned()),
+            route: Some("GET /devices".to_owned()),
             failure: Some(Failure::Throttled),
             delay: Duration::from_millis(500),
             after: Duration::from_secs(2),
@@ -171,12 +213,28 @@ mod tests {
 
     #[test]
     fn every_mistake_is_told() {
-        let table: [(&str, &[&str]); 4] = [
-            ("{}", &["the fault does nothing, expected error or delay"]),
+        let table: [(&str, &[&str]); 8] = [
+            ("{}", &["the fault does nothing, expected error, status or delay"]),
+            (
+                r#"{"error": "reset", "status": 412}"#,
+                &["the fault has status and error, expected one of them"],
+            ),
+            (
+                r#"{"operation": "acceptMqtt", "error": "throttled"}"#,
+                &["a connection that is accepted can only be reset or halfOpen"],
+            ),
+            (r#"{"error": "answerLate"}"#, &["the answer is not late, expected delay"]),
+            (
+                r#"{"status": 200, "route": "/devices"}"#,
+                &[
+                    "route is \"/devices\", expected a method and a path, as in \"GET /devices/{id}\"",
+                    "status is 200, expected a status from 400 to 599",
+                ],
+            ),
             (
                 r#"{"error": "boom"}"#,
                 &[
-                    "error is \"boom\", expected one of throttled, quotaExceeded, unauthorized, unavailable, disconnect",
+                    "error is \"boom\", expected one of throttled, quotaExceeded, unauthorized, unavailable, disconnect, reset, halfOpen, answerLost, answerLate, answerCorrupt",
                 ],
             ),
             (
@@ -192,7 +250,7 @@ mod tests {
             (
                 r#"{"when": 1}"#,
                 &[
-                    "when is 1, expected no such field, but operation, device, error, delay, after, duration, count, percent or seed",
+                    "when is 1, expected no such field, but operation, device, route, error, status, delay, after, duration, count, percent or seed",
                 ],
             ),
         ];

@@ -13,6 +13,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use iothub_core::auth::x509::CertificateChain;
 use iothub_core::directory::Directory;
+use iothub_core::fault::AnswerFault;
 use iothub_core::fault::line::Line;
 use iothub_core::hub::Hub;
 use iothub_core::ids::IdentityId;
@@ -286,6 +287,8 @@ pub(crate) struct Conversation {
     pub(crate) devices: HashMap<IdentityId, Attached>,
     pub(crate) awaited: FuturesUnordered<Abortable<Awaited>>,
     pub(crate) last_number: u64,
+    /// What happens to the answer to what the client sent last.
+    pub(crate) answer_fault: Option<AnswerFault>,
     /// How it ends, once that is settled.
     pub(crate) over: Option<End>,
     /// Ends the wait for the next token to end.
@@ -306,6 +309,7 @@ impl Conversation {
             devices: HashMap::new(),
             awaited: FuturesUnordered::new(),
             last_number: 0,
+            answer_fault: None,
             over: None,
             expiry: None,
         };

@@ -76,7 +76,7 @@ impl Conversation {
         model_id: Option<String>,
     ) -> Result<Connected, HubError> {
         let principal = self.grants.device(&self.hub, id).await?;
-        self.hub.admit_of(Operation::Connect, Some(id)).await?;
+        self.hub.admit_of(Operation::Connect, id, &*self.line).await?;
         self.hub
             .device(principal, Connect { persistent: false, model_id, protocol: Protocol::Amqp })
             .await

@@ -1,11 +1,13 @@
 //! What clients send: tokens, questions about event hubs, events, cloud-to-device messages, twin
 //! requests, and answers to direct methods.
 
+use std::future::Future;
+
 use bytes::{Bytes, BytesMut};
 use iothub_core::devicebound::Outgoing as OutgoingMessage;
 use iothub_core::error::HubError;
 use iothub_core::event::Message;
-use iothub_core::hub::Hub;
+use iothub_core::fault::{AnswerFault, corrupted};
 use iothub_core::ids::IdentityId;
 use iothub_core::limits;
 use iothub_core::method::CallId;
@@ -257,7 +259,7 @@ impl Conversation {
         let Some(device) = self.devices.get(id) else { return Ok(()) };
         let operation = Operation::SendEvent(event.size());
         let send = async {
-            self.hub.admit_of(operation, Some(id)).await?;
+            self.answer_fault = self.hub.admit_of(operation, id, &*self.line).await?;
             device.session.send_event(event).await
         };
         device.session.noted(operation, send.await).map_err(|why| self.error(&why))
@@ -278,6 +280,15 @@ impl Conversation {
             let status = i32::try_from(error.code().number / 1000).unwrap_or(500);
             (status, None, json::error::flat(&error, &tracking_id, now))
         });
+        let body = match self.answer_fault.take() {
+            None => body.into_bytes(),
+            Some(AnswerFault::Lost) => return,
+            Some(AnswerFault::Late(span)) => {
+                self.hub.wait(span).await;
+                body.into_bytes()
+            }
+            Some(AnswerFault::Corrupt) => corrupted(body.as_bytes()),
+        };
         let mut annotations = vec![("status", Value::Int(status))];
         annotations.extend(version.map(|version| ("version", long(version))));
         let resource = message.annotation("resource").filter(|resource| **resource != Value::Null);
@@ -308,15 +319,19 @@ impl Conversation {
         match (operation.as_str(), resource.as_str()) {
             ("GET", _) => {
                 let read = async {
-                    self.hub.admit_of(Operation::ReadTwin, Some(id)).await?;
+                    let admitted = self.hub.admit_of(Operation::ReadTwin, id, &*self.line);
+                    self.answer_fault = admitted.await?;
                     device.session.twin().await
                 };
                 let twin = device.session.noted(Operation::ReadTwin, read.await)?;
                 Ok((200, None, json::twin::device_document(&twin, Layout::Compact)))
             }
             ("PATCH", "/properties/reported") => {
-                let patched = patch_reported(&self.hub, &device.session, version, message).await;
-                let version = device.session.noted(Operation::UpdateTwin, patched)?;
+                let admitted = self.hub.admit_of(Operation::UpdateTwin, id, &*self.line);
+                let patched = patch_reported(admitted, &device.session, version, message).await;
+                let patched = device.session.noted(Operation::UpdateTwin, patched)?;
+                let (version, fault) = patched;
+                self.answer_fault = fault;
                 Ok((204, Some(version), String::new()))
             }
             ("PUT", "/notifications/twin/properties/desired") => {
@@ -370,17 +385,18 @@ fn token_status(error: &HubError, host: &str) -> (i32, String) {
 }
 
 async fn patch_reported(
-    hub: &Hub,
+    admitted: impl Future<Output = Result<Option<AnswerFault>, HubError>>,
     session: &DeviceSession,
     version: Option<&str>,
     message: &AmqpMessage,
-) -> Result<u64, HubError> {
+) -> Result<(u64, Option<AnswerFault>), HubError> {
     let version = version.unwrap_or(DEFAULT_VERSION);
     let version = ApiVersion::parse(version)
         .ok_or_else(|| HubError::InvalidProtocolVersion(version.to_owned()))?;
     let patch = json::parse_object(&message.body())?;
-    hub.admit_of(Operation::UpdateTwin, Some(session.id())).await?;
+    let fault = admitted.await?;
     let expected = message.annotation("version").and_then(Value::as_i64);
     let expected = expected.and_then(|version| u64::try_from(version).ok());
-    session.patch_reported(&patch, expected, version.twin_dialect()).await
+    let version = session.patch_reported(&patch, expected, version.twin_dialect()).await?;
+    Ok((version, fault))
 }

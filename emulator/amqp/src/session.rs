@@ -5,6 +5,7 @@ use std::collections::btree_map::Entry;
 use bytes::BytesMut;
 use iothub_core::devicebound::Settlement;
 use iothub_core::error::HubError;
+use iothub_core::fault::AnswerFault;
 use iothub_core::limits;
 
 use crate::connection::{AMQP_FRAME, Conversation, End};
@@ -194,14 +195,39 @@ impl Conversation {
             Ok(None) => {}
             Ok(Some(Partial { delivery, format, settled, payload })) => {
                 let outcome = self.received(channel, handle, format, payload.freeze(), out).await;
+                // Taken in any case, since it is about this message and no other.
+                let fault = self.answer_fault.take();
                 if !settled {
-                    write_outcome(out, channel, delivery, outcome);
+                    self.tell_outcome(channel, delivery, outcome, fault, out).await;
                 }
                 self.renew_credit(channel, handle, out);
             }
             Err(error) => self.detach(channel, handle, &error, out),
         }
         Ok(())
+    }
+
+    /// Says what became of a message, unless a fault has it that the client does not hear of it.
+    async fn tell_outcome(
+        &mut self,
+        channel: u16,
+        delivery: u32,
+        outcome: Result<(), AmqpError>,
+        fault: Option<AnswerFault>,
+        out: &mut BytesMut,
+    ) {
+        match fault {
+            None => write_outcome(out, channel, delivery, outcome),
+            Some(AnswerFault::Lost) => {}
+            Some(AnswerFault::Late(span)) => {
+                self.hub.wait(span).await;
+                write_outcome(out, channel, delivery, outcome);
+            }
+            // There is nothing to garble but what it is about.
+            Some(AnswerFault::Corrupt) => {
+                write_outcome(out, channel, delivery ^ 0x4000_0000, outcome);
+            }
+        }
     }
 
     /// How much has come of messages of which more is to come.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::auth::Refusal;
 use crate::configuration::ConfigurationId;
+use crate::fault::line::Loss;
 use crate::ids::{DeviceId, ETag, IdentityId, InvalidId, ModuleId};
 use crate::job::JobId;
 use crate::limits;
@@ -234,6 +235,12 @@ pub enum HubError {
     /// The records cannot be reached.
     #[error("{0}")]
     ServiceUnavailable(String),
+    /// A test wanted this status.
+    #[error("a fault was injected")]
+    Injected(u16),
+    /// A test wanted the connection to break, so that nobody is told this.
+    #[error("a fault broke the connection: {0:?}")]
+    ConnectionLost(Loss),
 }
 
 impl HubError {
@@ -305,7 +312,10 @@ impl HubError {
             Self::DeviceMessageLockLost(_) => (412_002, "DeviceMessageLockLost"),
             Self::Throttled(_) => (429_001, "ThrottlingException"),
             Self::QuotaExceeded { .. } => (403_002, "IotHubQuotaExceeded"),
-            Self::ServiceUnavailable(_) => (503_001, "ServiceUnavailable"),
+            Self::ServiceUnavailable(_) | Self::ConnectionLost(_) => {
+                (503_001, "ServiceUnavailable")
+            }
+            Self::Injected(status) => injected(*status),
         };
         ErrorCode { number, name }
     }
@@ -316,6 +326,25 @@ impl HubError {
             None => Self::DeviceNotFound(id.device.clone()),
             Some(_) => Self::ModuleNotFound(id.clone()),
         }
+    }
+}
+
+/// The code that the service gives most errors of a status, or the general one.
+fn injected(status: u16) -> (u32, &'static str) {
+    match status {
+        400 => (400_000, "GenericBadRequest"),
+        401 => (401_002, "IotHubUnauthorizedAccess"),
+        403 => (403_000, "GenericForbidden"),
+        404 => (404_001, "DeviceNotFound"),
+        405 => (405_000, "GenericMethodNotAllowed"),
+        409 => (409_000, "GenericConflict"),
+        412 => (412_001, "PreconditionFailed"),
+        413 => (413_001, "MessageTooLarge"),
+        429 => (429_001, "ThrottlingException"),
+        500 => (500_001, "ServerError"),
+        503 => (503_001, "ServiceUnavailable"),
+        504 => (504_101, "GatewayTimeout"),
+        other => (u32::from(other) * 1000, "Generic"),
     }
 }
 

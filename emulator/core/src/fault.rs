@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use self::line::Loss;
 use crate::auth::Refusal;
 use crate::error::HubError;
 use crate::ids::IdentityId;
@@ -16,7 +17,7 @@ use crate::throttle::Operation;
 use crate::time::Timestamp;
 
 /// The names of the operations that can fail, as a test writes them.
-pub const OPERATIONS: [&str; 11] = [
+pub const OPERATIONS: [&str; 14] = [
     "connect",
     "sendEvent",
     "readTwin",
@@ -28,6 +29,9 @@ pub const OPERATIONS: [&str; 11] = [
     "query",
     "job",
     "configuration",
+    "acceptMqtt",
+    "acceptAmqp",
+    "acceptHttps",
 ];
 
 /// How an operation fails.
@@ -43,6 +47,63 @@ pub enum Failure {
     Unavailable,
     /// The connection of the device ends.
     Disconnect,
+    /// Any status that HTTP has for errors.
+    Status(u16),
+    /// The connection is reset.
+    Reset,
+    /// Nothing comes through the connection any more, and nobody is told.
+    HalfOpen,
+    /// The operation is carried out, and its answer never comes.
+    AnswerLost,
+    /// The operation is carried out, and its answer comes after the delay.
+    AnswerLate,
+    /// The operation is carried out, and its answer cannot be read.
+    AnswerCorrupt,
+}
+
+/// What happens to the answer to an operation that was carried out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum AnswerFault {
+    /// It never comes.
+    Lost,
+    /// It comes so much later.
+    Late(Duration),
+    /// It cannot be read.
+    Corrupt,
+}
+
+/// A port that accepts connections.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Listener {
+    /// That of MQTT, with TLS or without.
+    Mqtt,
+    /// That of AMQP, with TLS or without.
+    Amqp,
+    /// That of HTTPS and WebSockets.
+    Https,
+}
+
+impl Listener {
+    /// The name of what it does, among [`OPERATIONS`].
+    pub fn operation(self) -> &'static str {
+        match self {
+            Self::Mqtt => "acceptMqtt",
+            Self::Amqp => "acceptAmqp",
+            Self::Https => "acceptHttps",
+        }
+    }
+}
+
+/// What may be struck.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Target<'a> {
+    /// One of [`OPERATIONS`]; a request over HTTPS may be none of them.
+    pub(crate) operation: Option<&'static str>,
+    pub(crate) id: Option<&'a IdentityId>,
+    /// A request over HTTPS: method and path.
+    pub(crate) route: Option<&'a str>,
+    /// Whether it is a connection that is not accepted yet, which is struck by its name alone.
+    pub(crate) accepts: bool,
 }
 
 /// What fails, how and how often.
@@ -53,6 +114,9 @@ pub struct Fault {
     /// Whose operations: a device id, or the beginning of one and `*`; none means everybody's,
     /// those of back ends too.
     pub device: Option<String>,
+    /// Which requests over HTTPS: method and path, as in `GET /devices/{id}`; none means that this
+    /// does not matter.
+    pub route: Option<String>,
     /// How they fail; none means that they only take long.
     pub failure: Option<Failure>,
     /// How long they take before.
@@ -75,6 +139,7 @@ impl Default for Fault {
         Self {
             operation: None,
             device: None,
+            route: None,
             failure: None,
             delay: Duration::ZERO,
             after: Duration::ZERO,
@@ -130,16 +195,45 @@ struct Entry {
 }
 
 impl Failure {
-    pub(crate) fn error(self, operation: Operation, now: Timestamp) -> HubError {
+    pub(crate) fn error(self, operation: Option<Operation>, now: Timestamp) -> HubError {
         match self {
-            Self::Throttled => HubError::Throttled(operation.name()),
+            Self::Throttled => HubError::Throttled(operation.map_or("Request", Operation::name)),
             Self::QuotaExceeded => HubError::QuotaExceeded { quota: 0, messages: 0 },
             Self::Unauthorized => HubError::Unauthorized(Refusal::Expired(now)),
-            Self::Unavailable | Self::Disconnect => {
-                HubError::ServiceUnavailable("a fault was injected".to_owned())
-            }
+            Self::Status(status) => HubError::Injected(status),
+            Self::Reset => HubError::ConnectionLost(Loss::Reset),
+            Self::HalfOpen => HubError::ConnectionLost(Loss::Silence),
+            _ => HubError::ServiceUnavailable("a fault was injected".to_owned()),
         }
     }
+
+    /// What it does to an answer, if that is what it does.
+    fn answer(self, delay: Duration) -> Option<AnswerFault> {
+        match self {
+            Self::AnswerLost => Some(AnswerFault::Lost),
+            Self::AnswerLate => Some(AnswerFault::Late(delay)),
+            Self::AnswerCorrupt => Some(AnswerFault::Corrupt),
+            _ => None,
+        }
+    }
+}
+
+impl Strike {
+    /// How long the operation takes before.
+    pub(crate) fn before(&self) -> Duration {
+        if self.failure == Some(Failure::AnswerLate) { Duration::ZERO } else { self.delay }
+    }
+
+    /// What happens to the answer, if the operation is carried out.
+    pub(crate) fn answer(&self) -> Option<AnswerFault> {
+        self.failure.and_then(|failure| failure.answer(self.delay))
+    }
+}
+
+/// A body that no reader of JSON takes: its first half, and the beginning of something else.
+pub fn corrupted(body: &[u8]) -> Vec<u8> {
+    let (half, _) = body.split_at(body.len() / 2);
+    [half, b"{"].concat()
 }
 
 impl Fault {
@@ -166,21 +260,38 @@ impl Fault {
         Self { count: Some(count), ..self }
     }
 
+    /// The same for requests over HTTPS of this method and path, as in `GET /devices/{id}`.
+    #[must_use]
+    pub fn at(self, route: &str) -> Self {
+        Self { route: Some(route.to_owned()), ..self }
+    }
+
+    /// The same, so much later: before the operation, or before its answer if that comes late.
+    #[must_use]
+    pub fn delayed(self, delay: Duration) -> Self {
+        Self { delay, ..self }
+    }
+
     /// The same, for so long.
     #[must_use]
     pub fn lasting(self, duration: Duration) -> Self {
         Self { duration: Some(duration), ..self }
     }
 
-    fn is_about(&self, operation: Operation, id: Option<&IdentityId>) -> bool {
+    fn is_about(&self, target: &Target<'_>) -> bool {
         let device = self.device.as_deref().is_none_or(|pattern| {
-            let Some(id) = id.map(|id| id.device.as_str()) else { return false };
+            let Some(id) = target.id.map(|id| id.device.as_str()) else { return false };
             match pattern.strip_suffix('*') {
                 Some(beginning) => id.starts_with(beginning),
                 None => id == pattern,
             }
         });
-        device && self.operation.is_none_or(|name| name == name_of(operation))
+        let operation = match self.operation {
+            Some(name) => target.operation == Some(name),
+            None => !target.accepts,
+        };
+        let route = self.route.as_deref().is_none_or(|route| target.route == Some(route));
+        device && operation && route
     }
 }
 
@@ -232,21 +343,25 @@ impl Faults {
         self.active().faults.iter().map(|entry| entry.active.clone()).collect()
     }
 
+    /// Whether there are any.
+    pub(crate) fn any(&self) -> bool {
+        self.count.load(Ordering::Relaxed) != 0
+    }
+
     /// What happens to an operation: what the first fault says that is about it. The time is asked
     /// for only if there are faults.
     pub(crate) fn strike(
         &self,
-        operation: Operation,
-        id: Option<&IdentityId>,
+        target: &Target<'_>,
         now: impl FnOnce() -> Timestamp,
     ) -> Option<Strike> {
-        if self.count.load(Ordering::Relaxed) == 0 {
+        if !self.any() {
             return None;
         }
         let now = now();
         let mut active = self.active();
         let mut entries = active.faults.iter_mut();
-        let struck = entries.find(|entry| entry.strikes(operation, id, now))?;
+        let struck = entries.find(|entry| entry.strikes(target, now))?;
         struck.active.hits += 1;
         let ActiveFault { id, fault, .. } = &struck.active;
         Some(Strike { fault: *id, delay: fault.delay, failure: fault.failure })
@@ -279,12 +394,12 @@ impl Entry {
         self.ends.is_some_and(|end| end <= now)
     }
 
-    fn strikes(&self, operation: Operation, id: Option<&IdentityId>, now: Timestamp) -> bool {
+    fn strikes(&self, target: &Target<'_>, now: Timestamp) -> bool {
         let ActiveFault { fault, hits, .. } = &self.active;
         self.begins <= now
             && !self.is_over(now)
             && fault.count.is_none_or(|count| *hits < count)
-            && fault.is_about(operation, id)
+            && fault.is_about(target)
             && self.chance.number(0..100) < u64::from(fault.percent)
     }
 }

@@ -15,7 +15,10 @@ use crate::configuration::apply::Applying;
 use crate::configuration::{Configuration, ConfigurationId};
 use crate::devicebound::Queues;
 use crate::error::HubError;
-use crate::fault::{self, ActiveFault, Failure, Fault, Faults, Strike};
+use crate::fault::line::{Line, Loss};
+use crate::fault::{
+    self, ActiveFault, AnswerFault, Failure, Fault, Faults, Listener, Strike, Target,
+};
 use crate::ids::{DeviceId, GenerationId, IdentityId};
 use crate::job::{Job, JobId};
 use crate::journal::{Journal, What};
@@ -192,10 +195,12 @@ impl Hub {
     ///
     /// It would have to wait too long, or the messages of the day are used up.
     pub async fn admit(&self, operation: Operation) -> Result<(), HubError> {
-        self.admit_of(operation, None).await
+        let target = Target { operation: Some(fault::name_of(operation)), ..Target::default() };
+        self.admit_target(Some(operation), target).await.map(drop)
     }
 
-    /// The same for an operation of a device or module.
+    /// The same for an operation of a device or module over a connection, which a fault may break.
+    /// Says what happens to the answer.
     ///
     /// # Errors
     ///
@@ -203,31 +208,83 @@ impl Hub {
     pub async fn admit_of(
         &self,
         operation: Operation,
-        id: Option<&IdentityId>,
-    ) -> Result<(), HubError> {
-        if let Some(strike) = self.0.faults.strike(operation, id, || self.now()) {
-            let name = fault::name_of(operation);
-            self.note(id, What::Fault { fault: strike.fault, operation: name });
-            self.suffer(strike, operation, id).await?;
+        id: &IdentityId,
+        line: &dyn Line,
+    ) -> Result<Option<AnswerFault>, HubError> {
+        let operation_name = Some(fault::name_of(operation));
+        let target = Target { operation: operation_name, id: Some(id), ..Target::default() };
+        let admitted = self.admit_target(Some(operation), target).await;
+        lose_if_lost(line, admitted)
+    }
+
+    /// The same for a request over HTTPS: the operation that it counts for, and its method and path,
+    /// which are written out only if there are faults.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::admit`].
+    pub async fn admit_request(
+        &self,
+        operation: Option<Operation>,
+        route: impl FnOnce() -> String,
+        line: &dyn Line,
+    ) -> Result<Option<AnswerFault>, HubError> {
+        let route = self.has_faults().then(route);
+        let target = Target {
+            operation: operation.map(fault::name_of),
+            route: route.as_deref(),
+            ..Target::default()
+        };
+        let admitted = self.admit_target(operation, target).await;
+        lose_if_lost(line, admitted)
+    }
+
+    /// Lets a client in that a listener has accepted, or says how it is kept out.
+    pub async fn admit_client(&self, listener: Listener) -> Option<Loss> {
+        let operation = Some(listener.operation());
+        let target = Target { operation, accepts: true, ..Target::default() };
+        match self.admit_target(None, target).await {
+            Ok(_) => None,
+            Err(HubError::ConnectionLost(loss)) => Some(loss),
+            Err(_) => Some(Loss::Reset),
         }
-        let Some(throttles) = &self.0.throttles else { return Ok(()) };
+    }
+
+    async fn admit_target(
+        &self,
+        operation: Option<Operation>,
+        target: Target<'_>,
+    ) -> Result<Option<AnswerFault>, HubError> {
+        let strike = self.0.faults.strike(&target, || self.now());
+        let answer = match strike {
+            None => None,
+            Some(strike) => self.suffer(&strike, operation, target).await?,
+        };
+        let (Some(operation), Some(throttles)) = (operation, &self.0.throttles) else {
+            return Ok(answer);
+        };
         let now = self.now();
         let until = throttles.admit(operation, now)?;
         if until > now {
             self.clock().sleep_until(until).await;
         }
-        Ok(())
+        Ok(answer)
     }
 
     async fn suffer(
         &self,
-        strike: Strike,
-        operation: Operation,
-        id: Option<&IdentityId>,
-    ) -> Result<(), HubError> {
-        self.wait(strike.delay).await;
-        let Some(failure) = strike.failure else { return Ok(()) };
-        if let (Failure::Disconnect, Some(id)) = (failure, id) {
+        strike: &Strike,
+        operation: Option<Operation>,
+        target: Target<'_>,
+    ) -> Result<Option<AnswerFault>, HubError> {
+        let name = target.operation.unwrap_or("request");
+        self.note(target.id, What::Fault { fault: strike.fault, operation: name });
+        self.wait(strike.before()).await;
+        let Some(failure) = strike.failure else { return Ok(None) };
+        if let Some(answer) = strike.answer() {
+            return Ok(Some(answer));
+        }
+        if let (Failure::Disconnect, Some(id)) = (failure, target.id) {
             self.disconnect(id);
         }
         Err(failure.error(operation, self.now()))
@@ -256,6 +313,11 @@ impl Hub {
     /// Adds a fault; none if there are as many as there may be.
     pub fn add_fault(&self, fault: Fault) -> Option<ActiveFault> {
         self.0.faults.add(fault, self.now())
+    }
+
+    /// Whether there are faults. As cheap as can be.
+    pub fn has_faults(&self) -> bool {
+        self.0.faults.any()
     }
 
     /// Removes a fault; false if there is none of that number.
@@ -520,6 +582,14 @@ impl Hub {
         };
         self.change(&id.device, change).await
     }
+}
+
+/// Breaks a connection if that is the fault.
+fn lose_if_lost<T>(line: &dyn Line, admitted: Result<T, HubError>) -> Result<T, HubError> {
+    if let Err(HubError::ConnectionLost(loss)) = &admitted {
+        line.lose(*loss);
+    }
+    admitted
 }
 
 fn built_in(name: &str, ports: &Ports) -> EventHub {

@@ -8,6 +8,7 @@ use iothub_core::auth::{DevicePrincipal, Refusal};
 use iothub_core::directory::Directory;
 use iothub_core::error::HubError;
 use iothub_core::event::Message;
+use iothub_core::fault::line::Line;
 use iothub_core::hub::Hub;
 use iothub_core::ids::IdentityId;
 use iothub_core::limits;
@@ -73,6 +74,7 @@ pub(crate) async fn admit(
     connect: Connect,
     shown: Option<CertificateChain>,
     directory: &Directory,
+    line: &dyn Line,
 ) -> Result<Admitted, ConnectRefusal> {
     let name = UserName::parse(&connect.user_name)?;
     let id = name.id;
@@ -87,7 +89,7 @@ pub(crate) async fn admit(
     };
     let credential = Credential::of(&connect.password, shown).map_err(refused)?;
     let hub = credential.hub(&name.host, directory).map_err(refused)?;
-    hub.admit_of(Operation::Connect, Some(&id)).await.map_err(failed)?;
+    hub.admit_of(Operation::Connect, &id, line).await.map_err(failed)?;
     let principal = credential.check(hub, &id).await.map_err(failed)?;
     let options = session::Connect {
         persistent: !connect.clean_session,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use iothub_core::auth::x509::CertificateChain;
 use iothub_core::directory::Directory;
+use iothub_core::error::HubError;
 use iothub_core::event::Message;
 use iothub_core::fault::line::Line;
 use iothub_core::fault::message::FaultMessage;
@@ -18,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, info};
 
-use crate::connect::{Admitted, admit};
+use crate::connect::{Admitted, ConnectRefusal, admit};
 use crate::downlink::{write_desired_patch, write_devicebound, write_method_call};
 use crate::frame::{self, ConnackCode, Packet};
 use crate::inflight::Inflight;
@@ -62,6 +63,9 @@ pub enum End {
     /// The hub ended it.
     #[error("closed by the hub: {0:?}")]
     Closed(CloseReason),
+    /// A fault broke it before the client was let in.
+    #[error("broken by a fault")]
+    Lost,
     /// A message asked for its end.
     #[error("ended as a message wanted it")]
     Killed,
@@ -87,8 +91,9 @@ where
 {
     let mut socket = Socket { stream, input: BytesMut::new(), output: BytesMut::new() };
     let mut drain = pin!(drain);
-    let end = match socket.connect(shown, directory, drain.as_mut()).await {
+    let end = match socket.connect(shown, directory, &*line, drain.as_mut()).await {
         Ok(admitted) => converse(&mut socket, admitted, line, drain).await,
+        Err(End::Lost) => socket.outlast(drain).await,
         Err(end) => end,
     };
     // The client may be gone already; what is left to say is a courtesy.
@@ -145,6 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         &mut self,
         shown: Option<CertificateChain>,
         directory: &Directory,
+        line: &dyn Line,
         drain: impl Future<Output = ()>,
     ) -> Result<Admitted, End> {
         let first = async {
@@ -174,7 +180,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             }
             _ => return Err(Violation::NotConnect.into()),
         };
-        match admit(connect, shown, directory).await {
+        match admit(connect, shown, directory, line).await {
             Ok(admitted) => {
                 let resumed = admitted.connected.resumed;
                 frame::write_connack(&mut self.output, ConnackCode::Accepted, resumed);
@@ -183,9 +189,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             Err(why) => {
                 info!(%why, "refused a connection");
                 directory.default_hub().note_refusal("mqtt", why.id(), &why);
+                if matches!(why, ConnectRefusal::Hub { why: HubError::ConnectionLost(_), .. }) {
+                    return Err(End::Lost);
+                }
                 self.refuse(why.code());
                 Err(End::Refused(why.to_string()))
             }
+        }
+    }
+
+    /// Keeps a connection that a fault broke, as a network would: until it fails, or for as long as
+    /// a client may be silent.
+    async fn outlast(&mut self, drain: impl Future<Output = ()>) -> End {
+        tokio::select! {
+            read = timeout(limits::MQTT_SILENCE, self.read()) => match read {
+                Ok(Err(end)) => end,
+                _ => End::Lost,
+            },
+            () = drain => End::Drained,
         }
     }
 

@@ -7,6 +7,7 @@ use iothub_core::error::HubError;
 use iothub_core::event::Message;
 use iothub_core::fault::line::{Line, Loss};
 use iothub_core::fault::message::{FaultKind, FaultMessage, Victim};
+use iothub_core::fault::{AnswerFault, corrupted};
 use iothub_core::hub::Hub;
 use iothub_core::method::CallId;
 use iothub_core::session::{Assurance, Channel, DeviceSession, Protocol};
@@ -127,15 +128,34 @@ impl Uplink {
                     return Ok(Flow::Kill(asked));
                 }
             }
-            None => {
-                let taken = self.send_event(message).await;
-                taken.map_err(|error| Violation::Event(error.to_string()))?;
+            None => match self.send_event(message).await {
+                Ok(fault) => return Ok(self.acknowledge(acknowledge, fault, output).await),
+                // What comes next of the connection, or does not, tells.
+                Err(HubError::ConnectionLost(_)) => return Ok(Flow::Continue),
+                Err(error) => return Err(Violation::Event(error.to_string())),
+            },
+        }
+        Ok(self.acknowledge(acknowledge, None, output).await)
+    }
+
+    async fn acknowledge(
+        &self,
+        id: Option<u16>,
+        fault: Option<AnswerFault>,
+        output: &mut BytesMut,
+    ) -> Flow {
+        let Some(id) = id else { return Flow::Continue };
+        match fault {
+            None => frame::write_puback(output, id),
+            Some(AnswerFault::Lost) => {}
+            Some(AnswerFault::Late(span)) => {
+                self.hub.wait(span).await;
+                frame::write_puback(output, id);
             }
+            // There is nothing to garble but what it acknowledges.
+            Some(AnswerFault::Corrupt) => frame::write_puback(output, id ^ 0x4000),
         }
-        if let Some(id) = acknowledge {
-            frame::write_puback(output, id);
-        }
-        Ok(Flow::Continue)
+        Flow::Continue
     }
 
     /// What a message asks to happen. One that says something unknown is an event like any other.
@@ -159,27 +179,34 @@ impl Uplink {
     }
 
     /// A device over its rate waits for its acknowledgement; far over it, it is disconnected.
-    async fn send_event(&self, message: Message) -> Result<(), HubError> {
+    async fn send_event(&self, message: Message) -> Result<Option<AnswerFault>, HubError> {
         let operation = Operation::SendEvent(message.size());
         let send = async {
-            self.hub.admit_of(operation, Some(self.session.id())).await?;
-            self.session.send_event(message).await
+            let fault = self.admit(operation).await?;
+            self.session.send_event(message).await?;
+            Ok(fault)
         };
         self.session.noted(operation, send.await)
     }
 
+    async fn admit(&self, operation: Operation) -> Result<Option<AnswerFault>, HubError> {
+        self.hub.admit_of(operation, self.session.id(), &*self.line).await
+    }
+
     async fn get_twin(&self, rid: RequestId, output: &mut BytesMut) {
-        let twin = self.session.noted(Operation::ReadTwin, self.try_get_twin().await);
+        let mut fault = None;
+        let twin = self.try_get_twin(&mut fault).await;
+        let twin = self.session.noted(Operation::ReadTwin, twin);
         let answer = twin.map(|twin| Answer {
             status: 200,
             version: None,
             body: json::twin::device_document(&twin, self.layout()),
         });
-        self.answer(rid, answer, output);
+        self.answer(rid, answer, fault, output).await;
     }
 
-    async fn try_get_twin(&self) -> Result<Twin, HubError> {
-        self.hub.admit_of(Operation::ReadTwin, Some(self.session.id())).await?;
+    async fn try_get_twin(&self, fault: &mut Option<AnswerFault>) -> Result<Twin, HubError> {
+        *fault = self.admit(Operation::ReadTwin).await?;
         self.session.twin().await
     }
 
@@ -190,20 +217,22 @@ impl Uplink {
         body: &[u8],
         output: &mut BytesMut,
     ) {
-        let version = self.try_patch_reported(expected, body).await;
+        let mut fault = None;
+        let version = self.try_patch_reported(expected, body, &mut fault).await;
         let version = self.session.noted(Operation::UpdateTwin, version);
         let answer = version.map(|version| Answer {
             status: 204,
             version: Some(version),
             body: String::new(),
         });
-        self.answer(rid, answer, output);
+        self.answer(rid, answer, fault, output).await;
     }
 
     async fn try_patch_reported(
         &self,
         expected: Option<u64>,
         body: &[u8],
+        fault: &mut Option<AnswerFault>,
     ) -> Result<u64, HubError> {
         // Such a client may connect, but the service answers 400 to what it reports.
         let version = self
@@ -211,18 +240,33 @@ impl Uplink {
             .as_ref()
             .ok_or_else(|| HubError::InvalidProtocolVersion(String::new()))?;
         let patch = json::parse_object(body)?;
-        self.hub.admit_of(Operation::UpdateTwin, Some(self.session.id())).await?;
+        *fault = self.admit(Operation::UpdateTwin).await?;
         self.session.patch_reported(&patch, expected, version.twin_dialect()).await
     }
 
     /// Who does not listen to answers gets none.
-    fn answer(&self, rid: RequestId, answer: Result<Answer, HubError>, output: &mut BytesMut) {
+    async fn answer(
+        &self,
+        rid: RequestId,
+        answer: Result<Answer, HubError>,
+        fault: Option<AnswerFault>,
+        output: &mut BytesMut,
+    ) {
         if self.session.listens_to(Channel::TwinResponses).is_none() {
             return;
         }
         let Answer { status, version, body } = answer.unwrap_or_else(|error| self.failure(&error));
-        let topic = DownlinkTopic::TwinResponse { rid, status, version };
-        frame::write_publish(output, topic.to_string(), body);
+        let topic = DownlinkTopic::TwinResponse { rid, status, version }.to_string();
+        let body = match fault {
+            None => body.into_bytes(),
+            Some(AnswerFault::Lost) => return,
+            Some(AnswerFault::Late(span)) => {
+                self.hub.wait(span).await;
+                body.into_bytes()
+            }
+            Some(AnswerFault::Corrupt) => corrupted(body.as_bytes()),
+        };
+        frame::write_publish(output, topic, body);
     }
 
     fn failure(&self, error: &HubError) -> Answer {

@@ -1,6 +1,6 @@
 //! How an error looks, and the headers that every answer has.
 
-use axum::body::Body;
+use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_TYPE, SERVER, VARY};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -9,10 +9,14 @@ use axum::response::{IntoResponse, Response};
 use iothub_core::auth::Refusal;
 use iothub_core::directory::Directory;
 use iothub_core::error::HubError;
+use iothub_core::fault::line::{Line, Loss};
+use iothub_core::fault::{AnswerFault, corrupted};
 use iothub_core::hub::Hub;
 use iothub_core::journal::What;
 use iothub_wire::json::error::{classic, flat, nested, tracking_id};
 use tracing::{debug, info};
+
+use crate::throttle::{self, AnswerSlot};
 
 pub(crate) const ERROR_CODE: HeaderName = HeaderName::from_static("iothub-errorcode");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
@@ -61,12 +65,17 @@ pub(crate) fn json(text: String) -> Response {
 /// Gives errors their body, and every answer the service's headers.
 pub(crate) async fn finish(
     State(directory): State<Directory>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
+    let hub = directory.default_hub();
+    let faults = hub.has_faults().then(|| {
+        let slot = AnswerSlot::default();
+        request.extensions_mut().insert(slot.clone());
+        (slot, throttle::line(request.extensions()))
+    });
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let mut response = next.run(request).await;
-    let hub = directory.default_hub();
     let mut why = None;
     if let Some(Failure(error)) = response.extensions_mut().remove::<Failure>() {
         let path = uri.path();
@@ -85,6 +94,25 @@ pub(crate) async fn finish(
     headers.insert(VARY, HeaderValue::from_static("Origin"));
     if let Ok(id) = HeaderValue::from_str(&hub.random().guid()) {
         headers.insert(REQUEST_ID, id);
+    }
+    match faults.and_then(|(slot, line)| Some((slot.get()?, line))) {
+        None => response,
+        Some((fault, line)) => faulty(response, fault, &*line, hub).await,
+    }
+}
+
+/// What becomes of an answer that a fault is about. One that is lost goes out like any other, and
+/// the connection swallows it.
+async fn faulty(response: Response, fault: AnswerFault, line: &dyn Line, hub: &Hub) -> Response {
+    match fault {
+        AnswerFault::Lost => line.lose(Loss::Silence),
+        AnswerFault::Late(span) => hub.wait(span).await,
+        AnswerFault::Corrupt => {
+            let (parts, body) = response.into_parts();
+            // Every body here was made in one piece, so that reading it does not fail.
+            let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
+            return Response::from_parts(parts, Body::from(corrupted(&body)));
+        }
     }
     response
 }

@@ -1,20 +1,46 @@
 //! Which of the hub's throttles an operation counts for.
 
+use std::sync::{Arc, OnceLock};
+
 use axum::extract::MatchedPath;
 use axum::http::header::CONTENT_LENGTH;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method};
+use axum::http::{Extensions, HeaderMap, Method};
 use iothub_core::error::HubError;
+use iothub_core::fault::AnswerFault;
+use iothub_core::fault::line::{Line, Unbreakable};
 use iothub_core::hub::Hub;
 use iothub_core::throttle::Operation;
 
-/// Holds a request back, or refuses it, as the hub's throttles demand.
+/// What is to happen to the answer to a request: put here where the request is let in, and looked
+/// up where its answer goes out.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AnswerSlot(Arc<OnceLock<AnswerFault>>);
+
+impl AnswerSlot {
+    pub(crate) fn get(&self) -> Option<AnswerFault> {
+        self.0.get().copied()
+    }
+}
+
+/// What breaks the connection below a request; what did not come by a socket is not broken.
+pub(crate) fn line(extensions: &Extensions) -> Arc<dyn Line> {
+    let line = extensions.get::<Arc<dyn Line>>().cloned();
+    line.unwrap_or_else(|| Arc::new(Unbreakable))
+}
+
+/// Holds a request back, or refuses it, as the hub's throttles and faults demand.
 pub(crate) async fn admit(hub: &Hub, parts: &Parts) -> Result<(), HubError> {
     let Some(path) = parts.extensions.get::<MatchedPath>() else { return Ok(()) };
-    match operation(&parts.method, path.as_str(), content_length(&parts.headers)) {
-        Some(operation) => hub.admit(operation).await,
-        None => Ok(()),
+    let operation = operation(&parts.method, path.as_str(), content_length(&parts.headers));
+    let route = || format!("{} {}", parts.method, path.as_str());
+    let line = line(&parts.extensions);
+    let fault = hub.admit_request(operation, route, &*line).await?;
+    if let (Some(fault), Some(AnswerSlot(slot))) = (fault, parts.extensions.get()) {
+        // A request is let in once.
+        let _set = slot.set(fault);
     }
+    Ok(())
 }
 
 fn content_length(headers: &HeaderMap) -> usize {

@@ -91,6 +91,11 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// Whether it names this delivery, which is small.
+    pub(crate) fn names(&self, delivery: u8) -> bool {
+        self.frame.windows(2).any(|pair| pair == [0x52, delivery])
+    }
+
     /// The handle that it begins with, as a detach does.
     pub(crate) fn handle(&self) -> u32 {
         let at = match self.frame[7] {
@@ -158,6 +163,12 @@ impl Client {
                 return answer;
             }
         }
+    }
+
+    pub(crate) fn expect_silence(&mut self) {
+        self.0.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        let came = self.0.read(&mut [0]).map_err(|error| error.kind());
+        assert!(matches!(came, Err(ErrorKind::WouldBlock | ErrorKind::TimedOut)), "{came:?}");
     }
 
     pub(crate) fn expect_reset(&mut self) {

@@ -1,8 +1,12 @@
 //! Faults, from outside: what clients see of them.
 
-use iothub_tests::Hub;
+use std::time::{Duration, Instant};
+
+use iothub_tests::mqtt::{ACCEPTED, Connection, PATIENCE, PINGREQ, publish, publish_with};
+use iothub_tests::{FAR_FUTURE, Hub};
 use serde_json::{Value, json};
 
+use crate::amqp::{data, open_for_devices, transfer};
 use crate::harness::admin;
 
 /// Adds a fault to the first hub.
@@ -26,4 +30,196 @@ fn a_fault_begins_and_ends_by_the_clock_of_the_hub() {
         assert_eq!(admin(&hub, "POST /hubs/emulator/clock", &turn).0, 200);
         query(status);
     }
+}
+
+const EVENTS: &str = "devices/d1/messages/events/";
+
+/// What MQTT goes over: a plain connection, one with TLS, and a WebSocket.
+fn connections() -> [fn(&Hub) -> Connection; 3] {
+    [Hub::open, Hub::open_tls, |hub| hub.open_https().over_websocket("/$iothub/websocket")]
+}
+
+#[test]
+fn a_connection_is_reset() {
+    let hub = Hub::start();
+    let device = hub.device("d1");
+    for open in connections() {
+        add(&hub, &json!({"operation": "sendEvent", "error": "reset", "count": 1}));
+        let mut connection = open(&hub);
+        connection.send(&device.connect().bytes());
+        connection.expect(ACCEPTED);
+        connection.send(&publish_with(0x32, 1, EVENTS, b"x"));
+        connection.expect_reset();
+    }
+    assert!(hub.events().is_empty());
+    hub.connect(&device).expect_alive();
+}
+
+#[test]
+fn a_connection_goes_silent_and_the_hub_does_not_notice() {
+    let hub = Hub::start();
+    let device = hub.device("d1");
+    let mut connection = hub.connect_twin(&device);
+    add(&hub, &json!({"operation": "sendEvent", "error": "halfOpen", "count": 1}));
+    connection.send(&publish_with(0x32, 1, EVENTS, b"x"));
+    connection.send(PINGREQ);
+    hub.desire(&device, r#"{"n": 1}"#);
+    connection.expect_silence(Duration::from_millis(300));
+    let shown = || admin(&hub, "GET /hubs/emulator/connections", "").1;
+    assert_eq!(shown()[0]["deviceId"], "d1");
+    assert!(hub.events().is_empty());
+    // Who comes back takes its place.
+    hub.connect(&device).expect_alive();
+
+    // A client that is silent for one and a half of its keep-alive is gone for the hub too.
+    add(&hub, &json!({"operation": "readTwin", "error": "halfOpen", "count": 1}));
+    let mut connection = hub.connect_as(&device.connect().keep_alive(1), ACCEPTED);
+    connection.send(&publish("$iothub/twin/GET/?$rid=1", b""));
+    connection.expect_closed();
+    let deadline = Instant::now() + PATIENCE;
+    while shown() != json!([]) {
+        assert!(Instant::now() < deadline, "{}", shown());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_client_is_not_let_in() {
+    let hub = Hub::start();
+    let device = hub.device("d1");
+    let ports = [
+        ("acceptMqtt", hub.emulator.mqtt_addr().unwrap()),
+        ("acceptMqtt", hub.emulator.mqtts_addr()),
+        ("acceptAmqp", hub.emulator.amqp_addr().unwrap()),
+        ("acceptAmqp", hub.emulator.amqps_addr()),
+        ("acceptHttps", hub.emulator.https_addr()),
+    ];
+    for (operation, address) in ports {
+        add(&hub, &json!({"operation": operation, "error": "reset", "count": 1}));
+        Connection::plain(address).expect_reset();
+        add(&hub, &json!({"operation": operation, "error": "halfOpen", "count": 1}));
+        let mut connection = Connection::plain(address);
+        connection.send(&device.connect().bytes());
+        connection.expect_silence(Duration::from_millis(200));
+    }
+    for error in ["reset", "halfOpen"] {
+        add(&hub, &json!({"operation": "connect", "error": error, "count": 1}));
+        let mut connection = hub.open();
+        connection.send(&device.connect().bytes());
+        match error {
+            "reset" => connection.expect_reset(),
+            _ => connection.expect_silence(Duration::from_millis(200)),
+        }
+    }
+    hub.connect(&device).expect_alive();
+    let hits = admin(&hub, "GET /hubs/emulator/faults", "").1;
+    assert!(hits.as_array().unwrap().iter().all(|fault| fault["hits"] == 1), "{hits}");
+}
+
+#[test]
+fn answers_over_mqtt_are_lost_late_or_garbled() {
+    let hub = Hub::start();
+    let device = hub.device("d1");
+    let mut connection = hub.connect_twin(&device);
+    add(&hub, &json!({"error": "answerLost", "device": "d1", "count": 2}));
+    connection.send(&publish_with(0x32, 1, EVENTS, b"x"));
+    connection.send(&publish("$iothub/twin/PATCH/properties/reported/?$rid=1", br#"{"n": 1}"#));
+    connection.expect_alive();
+    assert_eq!(hub.await_events(1).len(), 1, "the event is there");
+    assert_eq!(hub.twin(&device)["properties"]["reported"]["n"], 1);
+
+    add(&hub, &json!({"error": "answerLate", "delay": 0.3, "device": "d1", "count": 2}));
+    for (packet, answer) in [
+        (publish_with(0x32, 2, EVENTS, b"x"), "puback"),
+        (publish("$iothub/twin/GET/?$rid=2", b""), "twin"),
+    ] {
+        let begun = Instant::now();
+        connection.send(&packet);
+        let came = connection.read();
+        assert!(
+            begun.elapsed() >= Duration::from_millis(300),
+            "{answer} after {:?}",
+            begun.elapsed()
+        );
+        assert_eq!(came.bytes[0], if answer == "puback" { 0x40 } else { 0x30 });
+    }
+
+    add(&hub, &json!({"error": "answerCorrupt", "device": "d1", "count": 2}));
+    connection.send(&publish_with(0x32, 3, EVENTS, b"x"));
+    connection.expect(&[0x40, 2, 0x40, 3]);
+    connection.send(&publish("$iothub/twin/GET/?$rid=3", b""));
+    let answer = connection.read().publish();
+    assert!(answer.topic.starts_with("$iothub/twin/res/200/?$rid=3"), "{answer:?}");
+    assert!(serde_json::from_str::<Value>(&answer.payload).is_err(), "{answer:?}");
+}
+
+#[test]
+fn any_status_is_answered() {
+    let hub = Hub::start();
+    let device = hub.device("d1");
+    let mut connection = hub.connect_twin(&device);
+    add(&hub, &json!({"operation": "updateTwin", "device": "d1", "status": 412}));
+    connection.send(&publish("$iothub/twin/PATCH/properties/reported/?$rid=1", b"{}"));
+    let topic = connection.read().publish().topic;
+    assert!(topic.starts_with("$iothub/twin/res/412/?$rid=1"), "{topic}");
+
+    add(&hub, &json!({"route": "GET /devices/{id}", "status": 504}));
+    let refused = hub.rest.get("/devices/d1").expect(504);
+    assert_eq!(refused.header("iothub-errorcode"), Some("GatewayTimeout"));
+    hub.rest.get("/devices").expect(200);
+    hub.rest.get("/twins/d1").expect(200);
+    // One that no throttle knows.
+    add(&hub, &json!({"route": "GET /statistics/devices", "status": 418}));
+    hub.rest.get("/statistics/devices").expect(418);
+}
+
+#[test]
+fn answers_over_https_are_lost_late_or_garbled() {
+    let hub = Hub::start();
+    hub.device("d1");
+    let token = hub.owner.token(FAR_FUTURE);
+    let ask = || {
+        let mut connection = hub.open_https();
+        let request = format!(
+            "GET /devices/d1?api-version=2021-04-12 HTTP/1.1\r\nHost: {}\r\nAuthorization: {token}\r\n\r\n",
+            hub.host()
+        );
+        connection.send(request.as_bytes());
+        connection
+    };
+    add(&hub, &json!({"operation": "registry", "error": "answerLost", "count": 1}));
+    ask().expect_silence(Duration::from_millis(300));
+    add(&hub, &json!({"operation": "registry", "error": "reset", "count": 1}));
+    ask().expect_reset();
+    add(&hub, &json!({"operation": "registry", "error": "halfOpen", "count": 1}));
+    ask().expect_silence(Duration::from_millis(300));
+    add(&hub, &json!({"operation": "registry", "error": "answerLate", "delay": 0.3, "count": 1}));
+    let begun = Instant::now();
+    hub.rest.get("/devices/d1").expect(200);
+    assert!(begun.elapsed() >= Duration::from_millis(300), "{:?}", begun.elapsed());
+    add(&hub, &json!({"operation": "registry", "error": "answerCorrupt", "count": 1}));
+    let body = hub.rest.get("/devices/d1").expect(200).body;
+    assert!(serde_json::from_str::<Value>(&body).is_err(), "{body}");
+    hub.rest.get("/devices/d1").expect(200).json();
+}
+
+#[test]
+fn answers_over_amqp_are_lost_and_connections_break() {
+    let hub = Hub::start();
+    hub.device("d1");
+    let mut client = open_for_devices(&hub, &["d1"]);
+    add(&hub, &json!({"operation": "sendEvent", "error": "answerLost", "count": 1}));
+    client.send(&transfer(2, 7, &data(b"lost")));
+    client.send(&transfer(2, 8, &data(b"told")));
+    let outcome = client.await_answer(0x15);
+    assert!(outcome.names(8) && !outcome.names(7), "{:?}", outcome.text);
+    assert_eq!(hub.await_events(2).len(), 2);
+
+    add(&hub, &json!({"operation": "sendEvent", "error": "halfOpen", "count": 1}));
+    client.send(&transfer(2, 9, &data(b"x")));
+    client.expect_silence();
+    let mut client = open_for_devices(&hub, &["d1"]);
+    add(&hub, &json!({"operation": "sendEvent", "error": "reset", "count": 1}));
+    client.send(&transfer(2, 9, &data(b"x")));
+    client.expect_reset();
 }

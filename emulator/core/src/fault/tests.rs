@@ -3,6 +3,10 @@ use crate::ids::DeviceId;
 
 const NOW: Timestamp = Timestamp::NEVER;
 
+fn of(operation: Operation, id: Option<&IdentityId>) -> Target<'_> {
+    Target { operation: Some(name_of(operation)), id, ..Target::default() }
+}
+
 fn fault() -> Fault {
     Fault::new(Failure::Throttled)
 }
@@ -30,10 +34,10 @@ fn a_fault_strikes_what_it_is_about() {
     ];
     for (fault, operation, device, expected) in table {
         let faults = Faults::default();
-        assert_eq!(faults.strike(operation, None, || NOW), None);
+        assert_eq!(faults.strike(&of(operation, None), || NOW), None);
         faults.add(fault.clone(), NOW).unwrap();
         let device = device.map(id);
-        let strike = faults.strike(operation, device.as_ref(), || NOW);
+        let strike = faults.strike(&of(operation, device.as_ref()), || NOW);
         assert_eq!(strike.is_some(), expected, "{fault:?} {operation:?} {device:?}");
         assert_eq!(faults.list()[0].hits, u64::from(expected));
     }
@@ -43,7 +47,8 @@ fn a_fault_strikes_what_it_is_about() {
 fn a_fault_strikes_as_often_as_it_is_to_and_is_removed() {
     let faults = Faults::default();
     let added = faults.add(Fault { count: Some(2), ..fault() }, NOW).unwrap();
-    let struck = (0..5).filter(|_| faults.strike(Operation::Query, None, || NOW).is_some()).count();
+    let struck =
+        (0..5).filter(|_| faults.strike(&of(Operation::Query, None), || NOW).is_some()).count();
     assert_eq!((struck, faults.list()[0].hits), (2, 2));
     assert!(faults.remove(added.id) && !faults.remove(added.id));
     assert_eq!(faults.list(), []);
@@ -54,7 +59,8 @@ fn chance_is_the_same_each_time() {
     let strikes = || {
         let faults = Faults::default();
         faults.add(Fault { percent: 30, seed: 9, ..fault() }, NOW).unwrap();
-        let strikes = (0..1000).map(|_| faults.strike(Operation::Query, None, || NOW).is_some());
+        let strikes =
+            (0..1000).map(|_| faults.strike(&of(Operation::Query, None), || NOW).is_some());
         strikes.collect::<Vec<_>>()
     };
     let first = strikes();
@@ -87,7 +93,8 @@ fn every_operation_has_a_name() {
         Operation::Job,
         Operation::Configuration,
     ];
-    assert_eq!(all.map(name_of), OPERATIONS);
+    let listeners = [Listener::Mqtt, Listener::Amqp, Listener::Https].map(Listener::operation);
+    assert_eq!([&all.map(name_of)[..], &listeners].concat(), OPERATIONS);
 }
 
 #[test]
@@ -97,7 +104,7 @@ fn a_fault_strikes_in_its_time() {
     let after = Duration::from_secs(2);
     faults.add(Fault { after, ..fault() }.lasting(Duration::from_secs(3)), NOW).unwrap();
     for (second, expected) in [(0, false), (1, false), (2, true), (4, true), (5, false)] {
-        let strike = faults.strike(Operation::Query, None, || seconds(second));
+        let strike = faults.strike(&of(Operation::Query, None), || seconds(second));
         assert_eq!(strike.is_some(), expected, "after {second} s");
     }
 }
@@ -113,4 +120,51 @@ fn what_is_over_makes_room() {
     let later = NOW.after(Duration::from_secs(1));
     assert!(faults.add(brief(), later).is_some());
     assert_eq!(faults.list().len(), 1);
+}
+
+#[test]
+fn a_route_is_struck_by_its_name_and_a_listener_too() {
+    let request =
+        |route| Target { operation: Some("registry"), route: Some(route), ..Target::default() };
+    let accept = Target { operation: Some("acceptMqtt"), accepts: true, ..Target::default() };
+    let table = [
+        (fault().at("GET /devices"), request("GET /devices"), true),
+        (fault().at("GET /devices"), request("PUT /devices"), false),
+        (fault().at("GET /devices"), of(Operation::Registry, None), false),
+        (fault().of("registry"), request("GET /devices"), true),
+        (fault(), accept, false),
+        (fault().of("acceptMqtt"), accept, true),
+        (fault().of("acceptAmqp"), accept, false),
+    ];
+    for (fault, target, expected) in table {
+        let faults = Faults::default();
+        faults.add(fault.clone(), NOW).unwrap();
+        let strike = faults.strike(&target, || NOW);
+        assert_eq!(strike.is_some(), expected, "{fault:?} {target:?}");
+    }
+}
+
+#[test]
+fn a_late_answer_is_late_after_the_operation() {
+    let second = Duration::from_secs(1);
+    let strike = |failure| Strike { fault: 1, delay: second, failure };
+    let table = [
+        (None, second, None),
+        (Some(Failure::Throttled), second, None),
+        (Some(Failure::AnswerLost), second, Some(AnswerFault::Lost)),
+        (Some(Failure::AnswerLate), Duration::ZERO, Some(AnswerFault::Late(second))),
+    ];
+    for (failure, before, answer) in table {
+        let strike = strike(failure);
+        assert_eq!((strike.before(), strike.answer()), (before, answer), "{failure:?}");
+    }
+}
+
+#[test]
+fn what_is_corrupted_is_no_json() {
+    for body in ["", "{}", "1", "[1,2]", "\"text\"", "12", "{\"a\":{\"b\":1}}"] {
+        let corrupted = corrupted(body.as_bytes());
+        let read = serde_json::from_slice::<serde_json::Value>(&corrupted);
+        assert!(read.is_err(), "{body} became {read:?}");
+    }
 }
