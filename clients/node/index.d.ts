@@ -104,6 +104,10 @@ export class Hub {
     kind?: 'good' | 'expired' | 'notYetValid' | 'selfSigned' | 'wrongName' | 'wrongAuthority',
   ): Promise<void>;
   injectFault(fault: Fault): Promise<() => Promise<void>>;
+  injectPreset(
+    preset: 'flaky-network' | 'throttled-s1' | 'hub-failover',
+    seed?: number,
+  ): Promise<() => Promise<void>>;
   faults(): Promise<Array<Fault & { id: number; hits: number }>>;
   send(deviceId: string, body?: unknown, message?: Message): Promise<void>;
   journal(options?: { after?: number }): Promise<Entry[]>;

@@ -215,6 +215,18 @@ class Hub {
     return () => this.#emulator.ask('DELETE', `/hubs/${this.name}/faults/${id}`);
   }
 
+  /**
+   * Adds the faults of a preset: `flaky-network`, `throttled-s1`, `hub-failover`. Gives a function
+   * that ends them.
+   */
+  async injectPreset(preset, seed = 0) {
+    const faults = `/hubs/${this.name}/faults`;
+    const added = await this.#emulator.ask('POST', faults, { preset, seed });
+    return async () => {
+      for (const { id } of added) await this.#emulator.ask('DELETE', `${faults}/${id}`);
+    };
+  }
+
   /** The faults, and how many operations each has struck: `hits`. */
   async faults() {
     return this.#emulator.ask('GET', `/hubs/${this.name}/faults`);

@@ -191,6 +191,20 @@ def test_many_in_parallel(number, device, iothub_connection_string):
     assert back_end.get_twin("test-device").properties.reported["number"] == number
 
 
+def test_a_device_gets_through_a_flaky_network(iothub, iothub_device_connection_string):
+    client = IoTHubDeviceClient.create_from_connection_string(
+        iothub_device_connection_string, keep_alive=2, connection_retry_interval=1
+    )
+    # The connection that is made first is not made again by this SDK.
+    client.connect()
+    with iothub.preset("flaky-network", seed=2):
+        for number in range(20):
+            client.send_message(str(number))
+        assert sum(fault["hits"] for fault in iothub.faults()) > 0
+    assert iothub.faults() == []
+    client.shutdown()
+
+
 @pytest.fixture
 def patient_device(iothub_device_connection_string):
     """Notices within seconds that its connection is dead."""

@@ -8,6 +8,7 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use iothub_core::fault::preset::Preset;
 use iothub_core::fault::{ActiveFault, Failure, Fault, OPERATIONS};
 use iothub_core::limits;
 use serde_json::{Map, Value, json};
@@ -43,12 +44,18 @@ pub(crate) async fn add<H: Hubs>(
     body: Bytes,
 ) -> Result<(StatusCode, Json<Value>), Response> {
     let hub = hub_of(hubs.as_ref(), &name).map_err(IntoResponse::into_response)?;
-    let fault = parse(&body).map_err(|mistakes| invalid("InvalidFault", &mistakes))?;
-    let added = hub.add_fault(fault).ok_or_else(|| {
-        let message = format!("there are {} faults, and there may be no more", limits::FAULTS);
+    let wanted = read(&body).map_err(|mistakes| invalid("InvalidFault", &mistakes))?;
+    let added = match wanted {
+        Wanted::One(fault) => hub.add_fault(*fault).map(|added| document(&added)),
+        Wanted::Preset(preset, seed) => {
+            hub.add_preset(preset, seed).map(|added| added.iter().map(document).collect())
+        }
+    };
+    let added = added.ok_or_else(|| {
+        let message = format!("there may be {} faults, and no more", limits::FAULTS);
         refusal(StatusCode::TOO_MANY_REQUESTS, "TooManyFaults", &message)
     })?;
-    Ok((StatusCode::CREATED, Json(document(&added))))
+    Ok((StatusCode::CREATED, Json(added)))
 }
 
 pub(crate) async fn remove<H: Hubs>(
@@ -98,18 +105,56 @@ fn document(active: &ActiveFault) -> Value {
     })
 }
 
-/// Reads a fault; every mistake in it is told.
-fn parse(body: &[u8]) -> Result<Fault, Vec<String>> {
+/// What a body asks for.
+#[derive(Debug, PartialEq)]
+enum Wanted {
+    One(Box<Fault>),
+    Preset(Preset, u64),
+}
+
+/// Reads what is wanted; every mistake in it is told.
+fn read(body: &[u8]) -> Result<Wanted, Vec<String>> {
     let fields = object(body)?;
+    if fields.contains_key("preset") {
+        parse_preset(&fields)
+    } else {
+        Ok(Wanted::One(Box::new(parse(&fields)?)))
+    }
+}
+
+fn parse_preset(fields: &Map<String, Value>) -> Result<Wanted, Vec<String>> {
+    let mut mistakes = Vec::new();
+    let (mut found, mut seed) = (None, 0);
+    for (field, value) in fields {
+        match (field.as_str(), value.as_u64()) {
+            ("preset", _) => {
+                found = Preset::ALL.into_iter().find(|one| value.as_str() == Some(one.name()));
+                if found.is_none() {
+                    let names = Preset::ALL.map(Preset::name).join(", ");
+                    mistakes.push(format!("preset is {value}, expected one of {names}"));
+                }
+            }
+            ("seed", Some(number)) => seed = number,
+            ("seed", None) => mistakes.push(format!("seed is {value}, expected a whole number")),
+            _ => mistakes.push(format!("there is no field {field:?}, expected preset or seed")),
+        }
+    }
+    match found {
+        Some(preset) if mistakes.is_empty() => Ok(Wanted::Preset(preset, seed)),
+        _ => Err(mistakes),
+    }
+}
+
+fn parse(fields: &Map<String, Value>) -> Result<Fault, Vec<String>> {
     let mut fault = Fault::default();
     let mut mistakes = Vec::new();
-    for (field, value) in &fields {
+    for (field, value) in fields {
         if let Err(expected) = set(&mut fault, field, value) {
             mistakes.push(format!("{field} is {value}, expected {expected}"));
         }
     }
     if mistakes.is_empty() {
-        mistakes.extend(contradiction(&fault, &fields));
+        mistakes.extend(contradiction(&fault, fields));
     }
     if mistakes.is_empty() { Ok(fault) } else { Err(mistakes) }
 }
@@ -208,12 +253,12 @@ mod tests {
             percent: 20,
             seed: 7,
         };
-        assert_eq!(parse(body), Ok(expected));
+        assert_eq!(read(body), Ok(Wanted::One(Box::new(expected))));
     }
 
     #[test]
     fn every_mistake_is_told() {
-        let table: [(&str, &[&str]); 8] = [
+        let table: [(&str, &[&str]); 9] = [
             ("{}", &["the fault does nothing, expected error, status or delay"]),
             (
                 r#"{"error": "reset", "status": 412}"#,
@@ -222,6 +267,14 @@ mod tests {
             (
                 r#"{"operation": "acceptMqtt", "error": "throttled"}"#,
                 &["a connection that is accepted can only be reset or halfOpen"],
+            ),
+            (
+                r#"{"preset": "rain", "seed": -1, "count": 1}"#,
+                &[
+                    "preset is \"rain\", expected one of flaky-network, throttled-s1, hub-failover",
+                    "seed is -1, expected a whole number",
+                    "there is no field \"count\", expected preset or seed",
+                ],
             ),
             (r#"{"error": "answerLate"}"#, &["the answer is not late, expected delay"]),
             (
@@ -255,7 +308,7 @@ mod tests {
             ),
         ];
         for (body, expected) in table {
-            let mut mistakes = parse(body.as_bytes()).unwrap_err();
+            let mut mistakes = read(body.as_bytes()).unwrap_err();
             mistakes.sort();
             assert_eq!(mistakes, expected, "{body}");
         }

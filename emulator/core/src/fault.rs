@@ -2,6 +2,7 @@
 
 pub mod line;
 pub mod message;
+pub mod preset;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -272,6 +273,12 @@ impl Fault {
         Self { delay, ..self }
     }
 
+    /// The same for so many of a hundred.
+    #[must_use]
+    pub fn percent(self, percent: u8) -> Self {
+        Self { percent, ..self }
+    }
+
     /// The same, for so long.
     #[must_use]
     pub fn lasting(self, duration: Duration) -> Self {
@@ -314,17 +321,25 @@ pub(crate) fn name_of(operation: Operation) -> &'static str {
 impl Faults {
     /// Adds a fault, unless there are as many as there may be. Those whose time is over make room.
     pub(crate) fn add(&self, fault: Fault, now: Timestamp) -> Option<ActiveFault> {
+        self.add_all(vec![fault], now)?.pop()
+    }
+
+    /// Adds faults, all or none.
+    pub(crate) fn add_all(&self, faults: Vec<Fault>, now: Timestamp) -> Option<Vec<ActiveFault>> {
         let mut active = self.active();
-        if active.faults.len() >= limits::FAULTS {
+        if active.faults.len() + faults.len() > limits::FAULTS {
             active.faults.retain(|entry| !entry.is_over(now));
         }
-        if active.faults.len() >= limits::FAULTS {
+        if active.faults.len() + faults.len() > limits::FAULTS {
             return None;
         }
-        active.last += 1;
-        let entry = Entry::new(active.last, fault, now);
-        let added = entry.active.clone();
-        active.faults.push(entry);
+        let mut added = Vec::with_capacity(faults.len());
+        for fault in faults {
+            active.last += 1;
+            let entry = Entry::new(active.last, fault, now);
+            added.push(entry.active.clone());
+            active.faults.push(entry);
+        }
         self.count.store(active.faults.len(), Ordering::Relaxed);
         Some(added)
     }

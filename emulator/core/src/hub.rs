@@ -16,6 +16,7 @@ use crate::configuration::{Configuration, ConfigurationId};
 use crate::devicebound::Queues;
 use crate::error::HubError;
 use crate::fault::line::{Line, Loss};
+use crate::fault::preset::Preset;
 use crate::fault::{
     self, ActiveFault, AnswerFault, Failure, Fault, Faults, Listener, Strike, Target,
 };
@@ -313,6 +314,17 @@ impl Hub {
     /// Adds a fault; none if there are as many as there may be.
     pub fn add_fault(&self, fault: Fault) -> Option<ActiveFault> {
         self.0.faults.add(fault, self.now())
+    }
+
+    /// Adds the faults of a preset; none if they would be more than there may be.
+    pub fn add_preset(&self, preset: Preset, seed: u64) -> Option<Vec<ActiveFault>> {
+        let added = self.0.faults.add_all(preset.faults(seed), self.now())?;
+        if preset.ends_connections() {
+            for connection in self.connections() {
+                self.disconnect(&connection.id);
+            }
+        }
+        Some(added)
     }
 
     /// Whether there are faults. As cheap as can be.

@@ -67,6 +67,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use iothub_core::auth::Refusal;
 use iothub_core::auth::sas::{self, SasToken};
+pub use iothub_core::fault::preset::Preset;
 pub use iothub_core::fault::{Failure, Fault};
 use iothub_core::hub::Hub;
 use iothub_core::session::ServiceSession;
@@ -297,6 +298,13 @@ impl Emulator {
             Ok(entry) => entry,
             Err(unmet) => panic!("{unmet}"),
         }
+    }
+
+    /// The same with the faults of a preset, until all guards are dropped.
+    pub fn inject_preset(&self, preset: Preset, seed: u64) -> Option<Vec<FaultGuard>> {
+        let hub = self.hub();
+        let added = hub.add_preset(preset, seed)?;
+        Some(added.iter().map(|one| FaultGuard { hub: hub.clone(), id: one.id }).collect())
     }
 
     /// Stops accepting, closes the sessions, and returns when the last one has ended.

@@ -89,6 +89,10 @@ test('connections_are_seen_and_ended_and_the_clock_is_turned', async () => {
   const end = await hub.injectFault({ operation: 'query', error: 'unavailable' });
   assert.deepEqual((await hub.faults()).map(({ hits }) => hits), [0]);
   await end();
+  const endAll = await hub.injectPreset('hub-failover');
+  assert.equal((await hub.faults()).length, 3);
+  await endAll();
+  assert.deepEqual(await hub.faults(), []);
   await hub.showCertificate('expired');
   const refused = Registry.fromConnectionString(hub.connectionString).get('dev1');
   await assert.rejects(refused, /certificate has expired/);

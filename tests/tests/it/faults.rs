@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use iothub_tests::mqtt::{ACCEPTED, Connection, PATIENCE, PINGREQ, publish, publish_with};
+use iothub_testkit::{FaultGuard, Preset};
+use iothub_tests::mqtt::{
+    ACCEPTED, Connection, PATIENCE, PINGREQ, UNAVAILABLE, publish, publish_with,
+};
 use iothub_tests::{FAR_FUTURE, Hub};
 use serde_json::{Value, json};
 
@@ -222,4 +225,41 @@ fn answers_over_amqp_are_lost_and_connections_break() {
     add(&hub, &json!({"operation": "sendEvent", "error": "reset", "count": 1}));
     client.send(&transfer(2, 9, &data(b"x")));
     client.expect_reset();
+}
+
+#[test]
+fn a_hub_that_fails_over_is_away_for_a_minute() {
+    let hub = Hub::start();
+    let device = hub.device("d1");
+    let mut connection = hub.connect(&device);
+    admin(&hub, "POST /hubs/emulator/clock", r#"{"frozen": true}"#);
+    let added = add(&hub, &json!({"preset": "hub-failover", "seed": 7}));
+    let seeds: Vec<_> = added.as_array().unwrap().iter().map(|one| one["seed"].clone()).collect();
+    assert_eq!(seeds, [7, 8, 9]);
+    connection.expect_closed();
+    hub.connect_as(&device.connect(), UNAVAILABLE);
+    hub.rest.get("/devices/d1").expect(503);
+    admin(&hub, "POST /hubs/emulator/clock", r#"{"advance": 60}"#);
+    hub.connect(&device).expect_alive();
+    hub.rest.get("/devices/d1").expect(200);
+}
+
+#[test]
+fn a_preset_strikes_the_same_each_time() {
+    let round = |seed: u64| {
+        let hub = Hub::start();
+        let guards = hub.emulator.inject_preset(Preset::ThrottledS1, seed).unwrap();
+        let statuses: Vec<_> = (0..40).map(|_| hub.rest.get("/devices").status).collect();
+        let hits: u64 = guards.iter().map(FaultGuard::hits).sum();
+        let throttled = statuses.iter().filter(|status| **status == 429).count();
+        assert_eq!(hits, u64::try_from(throttled).unwrap());
+        drop(guards);
+        hub.rest.get("/devices").expect(200);
+        assert_eq!(admin(&hub, "GET /hubs/emulator/faults", "").1, json!([]));
+        statuses
+    };
+    let first = round(7);
+    assert!(first.contains(&429) && first.contains(&200), "{first:?}");
+    assert_eq!(first, round(7));
+    assert_ne!(first, round(8));
 }

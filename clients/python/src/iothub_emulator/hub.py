@@ -102,6 +102,18 @@ class Hub:
         finally:
             self._emulator.ask("DELETE", f"/hubs/{self.name}/faults/{added['id']}")
 
+    @contextlib.contextmanager
+    def preset(self, name: str, seed: int = 0) -> Iterator[List[int]]:
+        """Adds the faults of a preset in this block: ``flaky-network``, ``throttled-s1``,
+        ``hub-failover``. Gives their numbers."""
+        body = {"preset": name, "seed": seed}
+        added = self._emulator.ask("POST", f"/hubs/{self.name}/faults", body)
+        try:
+            yield [fault["id"] for fault in added]
+        finally:
+            for fault in added:
+                self._emulator.ask("DELETE", f"/hubs/{self.name}/faults/{fault['id']}")
+
     def faults(self) -> List[Dict[str, Any]]:
         """The faults, and how many operations each has struck: ``hits``."""
         found: List[Dict[str, Any]] = self._emulator.ask("GET", f"/hubs/{self.name}/faults")
