@@ -13,6 +13,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use iothub_testkit::container::Container;
@@ -20,6 +21,7 @@ use iothub_tests::program;
 
 const IMAGE: &str = "iothub-emulator";
 const PATIENCE: Duration = Duration::from_secs(120);
+static PROJECTS: AtomicUsize = AtomicUsize::new(0);
 
 /// Whether the image can be run here. With `CI=true` it must, unless `.ci/run` said that this
 /// machine has no engine and may not have one.
@@ -92,7 +94,9 @@ impl Compose {
         let plugin = Command::new("docker").args(["compose", "version"]).output();
         let has_plugin = plugin.is_ok_and(|output| output.status.success());
         let program = if has_plugin { vec!["docker", "compose"] } else { vec!["docker-compose"] };
-        Self { program, project: format!("iothub-test-{}", std::process::id()) }
+        // Each its own: taking one down must not end another that a test beside it has up.
+        let number = PROJECTS.fetch_add(1, Ordering::Relaxed);
+        Self { program, project: format!("iothub-test-{}-{number}", std::process::id()) }
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
