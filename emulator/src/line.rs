@@ -35,6 +35,10 @@ impl Line for TcpLine {
         };
         self.0.store(state, Ordering::Relaxed);
     }
+
+    fn is_silent(&self) -> bool {
+        self.state() == SILENT
+    }
 }
 
 impl TcpLine {

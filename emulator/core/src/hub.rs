@@ -1,6 +1,8 @@
 //! The hub: a cheap handle through which principals open sessions.
 
-use std::cell::OnceCell;
+mod admission;
+mod change;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,22 +13,16 @@ use crate::auth::policy::SharedAccessPolicy;
 use crate::auth::sas::{SasToken, SymmetricKey};
 use crate::auth::x509::{self, CertificateChain, DeviceAuthorities};
 use crate::auth::{self, Credentials, DevicePrincipal, Refusal, ServicePrincipal};
-use crate::configuration::apply::Applying;
 use crate::configuration::{Configuration, ConfigurationId};
 use crate::devicebound::Queues;
 use crate::error::HubError;
-use crate::fault::line::{Line, Loss};
-use crate::fault::preset::Preset;
-use crate::fault::{
-    self, ActiveFault, AnswerFault, Failure, Fault, Faults, Listener, Strike, Target,
-};
+use crate::fault::Faults;
 use crate::ids::{DeviceId, GenerationId, IdentityId};
 use crate::job::{Job, JobId};
 use crate::journal::{Journal, What};
 use crate::limits;
 use crate::notice::Notices;
 use crate::query::twin::Connections;
-use crate::query::twin::TwinDocument;
 use crate::random::Random;
 use crate::route::Wiring;
 use crate::session::{
@@ -34,14 +30,15 @@ use crate::session::{
     keep_configured, run_jobs,
 };
 use crate::store::{
-    Change, Committed, Effect, EventHub, EventLog, Record, Records, StoreError, Versioned, Watcher,
+    Committed, Effect, EventHub, EventLog, Records, StoreError, Versioned, Watcher,
 };
 use crate::table::Table;
-use crate::throttle::{Operation, Throttles};
+use crate::throttle::Throttles;
 use crate::time::{Clock, Timestamp};
 use crate::transfer::Transfers;
 use crate::transfer::storage::Storage;
-use crate::twin::Twin;
+
+pub(crate) use self::change::Decision;
 
 /// What a hub is made of.
 pub struct Ports {
@@ -190,107 +187,6 @@ impl Hub {
         &self.0.ports.routing
     }
 
-    /// Counts an operation, and returns when the hub's throttles let it through.
-    ///
-    /// # Errors
-    ///
-    /// It would have to wait too long, or the messages of the day are used up.
-    pub async fn admit(&self, operation: Operation) -> Result<(), HubError> {
-        let target = Target { operation: Some(fault::name_of(operation)), ..Target::default() };
-        self.admit_target(Some(operation), target).await.map(drop)
-    }
-
-    /// The same for an operation of a device or module over a connection, which a fault may break.
-    /// Says what happens to the answer.
-    ///
-    /// # Errors
-    ///
-    /// As [`Hub::admit`].
-    pub async fn admit_of(
-        &self,
-        operation: Operation,
-        id: &IdentityId,
-        line: &dyn Line,
-    ) -> Result<Option<AnswerFault>, HubError> {
-        let operation_name = Some(fault::name_of(operation));
-        let target = Target { operation: operation_name, id: Some(id), ..Target::default() };
-        let admitted = self.admit_target(Some(operation), target).await;
-        lose_if_lost(line, admitted)
-    }
-
-    /// The same for a request over HTTPS: the operation that it counts for, and its method and path,
-    /// which are written out only if there are faults.
-    ///
-    /// # Errors
-    ///
-    /// As [`Hub::admit`].
-    pub async fn admit_request(
-        &self,
-        operation: Option<Operation>,
-        route: impl FnOnce() -> String,
-        line: &dyn Line,
-    ) -> Result<Option<AnswerFault>, HubError> {
-        let route = self.has_faults().then(route);
-        let target = Target {
-            operation: operation.map(fault::name_of),
-            route: route.as_deref(),
-            ..Target::default()
-        };
-        let admitted = self.admit_target(operation, target).await;
-        lose_if_lost(line, admitted)
-    }
-
-    /// Lets a client in that a listener has accepted, or says how it is kept out.
-    pub async fn admit_client(&self, listener: Listener) -> Option<Loss> {
-        let operation = Some(listener.operation());
-        let target = Target { operation, accepts: true, ..Target::default() };
-        match self.admit_target(None, target).await {
-            Ok(_) => None,
-            Err(HubError::ConnectionLost(loss)) => Some(loss),
-            Err(_) => Some(Loss::Reset),
-        }
-    }
-
-    async fn admit_target(
-        &self,
-        operation: Option<Operation>,
-        target: Target<'_>,
-    ) -> Result<Option<AnswerFault>, HubError> {
-        let strike = self.0.faults.strike(&target, || self.now());
-        let answer = match strike {
-            None => None,
-            Some(strike) => self.suffer(&strike, operation, target).await?,
-        };
-        let (Some(operation), Some(throttles)) = (operation, &self.0.throttles) else {
-            return Ok(answer);
-        };
-        let now = self.now();
-        let until = throttles.admit(operation, now)?;
-        if until > now {
-            self.clock().sleep_until(until).await;
-        }
-        Ok(answer)
-    }
-
-    async fn suffer(
-        &self,
-        strike: &Strike,
-        operation: Option<Operation>,
-        target: Target<'_>,
-    ) -> Result<Option<AnswerFault>, HubError> {
-        let name = target.operation.unwrap_or("request");
-        self.note(target.id, What::Fault { fault: strike.fault, operation: name });
-        self.wait(strike.before()).await;
-        let Some(failure) = strike.failure else { return Ok(None) };
-        if let Some(answer) = strike.answer() {
-            return Ok(Some(answer));
-        }
-        if let (Failure::Disconnect, Some(id)) = (failure, target.id) {
-            self.disconnect(id);
-        }
-        Err(failure.error(operation, self.now()))
-    }
-
     /// What arrived and what was decided.
     pub fn journal(&self) -> &Arc<Journal> {
         &self.0.journal
@@ -309,46 +205,6 @@ impl Hub {
         why: &dyn fmt::Display,
     ) {
         self.note(id, What::Refused { protocol, why: why.to_string() });
-    }
-
-    /// Adds a fault; none if there are as many as there may be.
-    pub fn add_fault(&self, fault: Fault) -> Option<ActiveFault> {
-        self.0.faults.add(fault, self.now())
-    }
-
-    /// Adds the faults of a preset; none if they would be more than there may be.
-    pub fn add_preset(&self, preset: Preset, seed: u64) -> Option<Vec<ActiveFault>> {
-        let added = self.0.faults.add_all(preset.faults(seed), self.now())?;
-        if preset.ends_connections() {
-            for connection in self.connections() {
-                self.disconnect(&connection.id);
-            }
-        }
-        Some(added)
-    }
-
-    /// Whether there are faults. As cheap as can be.
-    pub fn has_faults(&self) -> bool {
-        self.0.faults.any()
-    }
-
-    /// Removes a fault; false if there is none of that number.
-    pub fn remove_fault(&self, id: u64) -> bool {
-        self.0.faults.remove(id)
-    }
-
-    /// The faults that were added.
-    pub fn faults(&self) -> Vec<ActiveFault> {
-        self.0.faults.list()
-    }
-
-    /// Lets messages of devices ask for faults, or no longer.
-    pub fn obey_fault_messages(&self, obey: bool) {
-        self.0.faults.obey_messages(obey);
-    }
-
-    pub(crate) fn injected(&self) -> &Faults {
-        &self.0.faults
     }
 
     /// Checks the token with which a device or module wants to connect.
@@ -485,69 +341,6 @@ impl Hub {
         found.ok_or_else(|| HubError::DeviceNotFound(id.clone()))
     }
 
-    /// Reads the record of a device, lets `decide` make a new one of it, and commits that; again,
-    /// if another change came in between.
-    pub(crate) async fn change(
-        &self,
-        id: &DeviceId,
-        decide: impl Fn(&Record, Timestamp) -> Result<Decision, HubError>,
-    ) -> Result<Arc<Record>, HubError> {
-        for _ in 0..limits::COMMIT_ATTEMPTS {
-            let current = self.record(id).await?;
-            let decision = decide(&current.record, self.now())?;
-            let Decision { record, effects } = self.configured(decision).await?;
-            let record = Arc::new(record);
-            let change = Change {
-                id: id.clone(),
-                expected: Some(current.revision),
-                record: Some(record.clone()),
-                effects,
-            };
-            match self.commit(change).await {
-                Ok(_) => return Ok(record),
-                Err(StoreError::Conflict) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(HubError::Conflict(id.clone().into()))
-    }
-
-    /// Makes a change, and tells of it whoever follows such changes.
-    pub(crate) async fn commit(&self, change: Change) -> Result<(), StoreError> {
-        self.records().commit(change).await?;
-        self.tell_notices().await;
-        Ok(())
-    }
-
-    /// Lets the configurations have their say in a decision.
-    pub(crate) async fn configured(&self, decision: Decision) -> Result<Decision, HubError> {
-        let configurations = self.configurations().all().await?;
-        let Decision { record, mut effects } = decision;
-        let record = Arc::new(record);
-        match self.reconfigured(&record, &configurations) {
-            None => Ok(Decision { record: Arc::unwrap_or_clone(record), effects }),
-            Some(configured) => {
-                effects.extend(configured.effects);
-                Ok(Decision { record: configured.record, effects })
-            }
-        }
-    }
-
-    /// What these configurations make of a record; none if it is as they want it.
-    pub(crate) fn reconfigured(
-        &self,
-        record: &Arc<Record>,
-        configurations: &[Arc<Configuration>],
-    ) -> Option<Decision> {
-        let twins = OnceCell::new();
-        let holds = |configuration: &Configuration, id: &IdentityId| {
-            let twins = twins.get_or_init(|| TwinDocument::all_of(record, self));
-            let twin = twins.iter().find(|twin| twin.id() == *id);
-            twin.is_some_and(|twin| configuration.target().holds(twin))
-        };
-        Applying { configurations, holds, now: self.now(), random: self.random() }.to(record)
-    }
-
     /// What the hub does by itself: keeps twins as configurations want them, runs jobs, and tells of
     /// connections that ended. Never
     /// returns; whoever runs the hub runs this beside it, and drops it to end it.
@@ -579,39 +372,10 @@ impl Hub {
     pub(crate) fn configurations_changed(&self) -> &Notify {
         &self.0.configurations_changed
     }
-
-    /// As [`Hub::change`], for the twin of a device or module.
-    pub(crate) async fn change_twin(
-        &self,
-        id: &IdentityId,
-        decide: impl Fn(&Twin, Timestamp) -> Result<(Twin, Vec<Effect>), HubError>,
-    ) -> Result<Arc<Record>, HubError> {
-        let change = |record: &Record, now| {
-            let twin = record.twin_of(id).ok_or_else(|| HubError::not_found(id))?;
-            let (twin, effects) = decide(twin, now)?;
-            let effects = effects.into_iter().map(|effect| (id.clone(), effect)).collect();
-            Ok(Decision { record: record.with_twin(id, twin), effects })
-        };
-        self.change(&id.device, change).await
-    }
-}
-
-/// Breaks a connection if that is the fault.
-fn lose_if_lost<T>(line: &dyn Line, admitted: Result<T, HubError>) -> Result<T, HubError> {
-    if let Err(HubError::ConnectionLost(loss)) = &admitted {
-        line.lose(*loss);
-    }
-    admitted
 }
 
 fn built_in(name: &str, ports: &Ports) -> EventHub {
     EventHub::new(name, ports.events.clone(), &ports.consumer_groups, ports.clock.now())
-}
-
-/// What a change makes of a record, and what follows from it for whom.
-pub(crate) struct Decision {
-    pub(crate) record: Record,
-    pub(crate) effects: Vec<(IdentityId, Effect)>,
 }
 
 impl Connections for Hub {

@@ -15,6 +15,7 @@ use iothub_core::fault::line::Line;
 use iothub_core::fault::message::FaultMessage;
 use iothub_core::limits;
 use iothub_core::session::{CloseReason, Connected, Downlink};
+use iothub_core::time::Sleep;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, info};
@@ -128,6 +129,14 @@ where
         publish_will(&uplink, will).await;
     }
     end
+}
+
+/// Returns when the time is over, if there is one.
+async fn elapsed(time: Option<&mut Sleep<'_>>) {
+    match time {
+        Some(sleep) => sleep.await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn publish_will(uplink: &Uplink, will: Option<Message>) {
@@ -279,6 +288,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
         let mut read = heard;
         // One timer that is looked at when it fires, not moved with every packet.
         let mut timer = pin!(sleep_until(heard + self.silence));
+        // Clients keep alive by the machine's clock. One that a fault cut off cannot, and a test that
+        // turns the hub's clock wants to see what comes of it.
+        let mut cut_off = None;
         loop {
             match self.answer_all(over.as_mut()).await {
                 Ok(0) => {}
@@ -287,6 +299,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
             }
             if let Err(end) = self.flush(over.as_mut()).await {
                 return end;
+            }
+            if cut_off.is_none() && self.uplink.line.is_silent() {
+                let hub = &self.uplink.hub;
+                cut_off = Some(hub.clock().sleep_until(hub.now().after(self.silence)));
             }
             let stalling = !self.socket.input.is_empty();
             let deadline = self.deadline(heard, stalling.then_some(read));
@@ -316,6 +332,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
                     }
                     timer.as_mut().reset(deadline);
                 }
+                () = elapsed(cut_off.as_mut()) => return End::Silent(self.silence),
                 end = over.as_mut() => return end,
             }
         }

@@ -35,6 +35,32 @@ fn a_fault_begins_and_ends_by_the_clock_of_the_hub() {
     }
 }
 
+#[test]
+fn the_will_of_a_client_that_was_cut_off_comes_when_the_clock_is_turned() {
+    let hub = Hub::start();
+    let device = hub.device("d1");
+    let mut connect = device.connect().keep_alive(60);
+    connect.will = Some((EVENTS.to_owned(), b"gone".to_vec(), 1));
+    let mut connection = hub.connect_as(&connect, ACCEPTED);
+    let advance = |seconds: u32| {
+        let turn = json!({ "advance": seconds }).to_string();
+        assert_eq!(admin(&hub, "POST /hubs/emulator/clock", &turn).0, 200);
+    };
+    let connected = || admin(&hub, "GET /hubs/emulator/connections", "").1 != json!([]);
+    // The clock alone cuts nobody off: clients keep alive by their own.
+    advance(600);
+    connection.expect_alive();
+    add(&hub, &json!({"operation": "sendEvent", "error": "halfOpen", "count": 1}));
+    connection.send(&publish_with(0x32, 1, EVENTS, b"x"));
+    connection.expect_silence(Duration::from_millis(100));
+    advance(80);
+    assert!(connected());
+    advance(20);
+    assert!(!connected());
+    let will = &hub.await_events(1)[0];
+    assert_eq!(will.message.body, "gone");
+}
+
 const EVENTS: &str = "devices/d1/messages/events/";
 
 /// What MQTT goes over: a plain connection, one with TLS, and a WebSocket.

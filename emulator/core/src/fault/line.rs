@@ -16,6 +16,8 @@ pub enum Loss {
 pub trait Line: fmt::Debug + Send + Sync {
     /// Breaks it.
     fn lose(&self, loss: Loss);
+    /// Whether nothing comes through it any more.
+    fn is_silent(&self) -> bool;
 }
 
 /// A connection that nothing breaks, such as one inside a process.
@@ -24,4 +26,8 @@ pub struct Unbreakable;
 
 impl Line for Unbreakable {
     fn lose(&self, _: Loss) {}
+
+    fn is_silent(&self) -> bool {
+        false
+    }
 }

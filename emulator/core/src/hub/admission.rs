@@ -1,0 +1,164 @@
+//! Who may do something now: what every operation of every protocol passes, where faults strike and
+//! throttles count.
+
+use super::Hub;
+use crate::error::HubError;
+use crate::fault::line::{Line, Loss};
+use crate::fault::preset::Preset;
+use crate::fault::{
+    self, ActiveFault, AnswerFault, Failure, Fault, Faults, Listener, Strike, Target,
+};
+use crate::ids::IdentityId;
+use crate::journal::What;
+use crate::throttle::Operation;
+
+impl Hub {
+    /// Counts an operation, and returns when the hub's throttles let it through.
+    ///
+    /// # Errors
+    ///
+    /// It would have to wait too long, or the messages of the day are used up.
+    pub async fn admit(&self, operation: Operation) -> Result<(), HubError> {
+        let target = Target { operation: Some(fault::name_of(operation)), ..Target::default() };
+        self.admit_target(Some(operation), target).await.map(drop)
+    }
+
+    /// The same for an operation of a device or module over a connection, which a fault may break.
+    /// Says what happens to the answer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::admit`].
+    pub async fn admit_of(
+        &self,
+        operation: Operation,
+        id: &IdentityId,
+        line: &dyn Line,
+    ) -> Result<Option<AnswerFault>, HubError> {
+        let operation_name = Some(fault::name_of(operation));
+        let target = Target { operation: operation_name, id: Some(id), ..Target::default() };
+        let admitted = self.admit_target(Some(operation), target).await;
+        lose_if_lost(line, admitted)
+    }
+
+    /// The same for a request over HTTPS: the operation that it counts for, and its method and path,
+    /// which are written out only if there are faults.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::admit`].
+    pub async fn admit_request(
+        &self,
+        operation: Option<Operation>,
+        route: impl FnOnce() -> String,
+        line: &dyn Line,
+    ) -> Result<Option<AnswerFault>, HubError> {
+        let route = self.has_faults().then(route);
+        let target = Target {
+            operation: operation.map(fault::name_of),
+            route: route.as_deref(),
+            ..Target::default()
+        };
+        let admitted = self.admit_target(operation, target).await;
+        lose_if_lost(line, admitted)
+    }
+
+    /// Lets a client in that a listener has accepted, or says how it is kept out.
+    pub async fn admit_client(&self, listener: Listener) -> Option<Loss> {
+        let operation = Some(listener.operation());
+        let target = Target { operation, accepts: true, ..Target::default() };
+        match self.admit_target(None, target).await {
+            Ok(_) => None,
+            Err(HubError::ConnectionLost(loss)) => Some(loss),
+            Err(_) => Some(Loss::Reset),
+        }
+    }
+
+    async fn admit_target(
+        &self,
+        operation: Option<Operation>,
+        target: Target<'_>,
+    ) -> Result<Option<AnswerFault>, HubError> {
+        let strike = self.0.faults.strike(&target, || self.now());
+        let answer = match strike {
+            None => None,
+            Some(strike) => self.suffer(&strike, operation, target).await?,
+        };
+        let (Some(operation), Some(throttles)) = (operation, &self.0.throttles) else {
+            return Ok(answer);
+        };
+        let now = self.now();
+        let until = throttles.admit(operation, now)?;
+        if until > now {
+            self.clock().sleep_until(until).await;
+        }
+        Ok(answer)
+    }
+
+    async fn suffer(
+        &self,
+        strike: &Strike,
+        operation: Option<Operation>,
+        target: Target<'_>,
+    ) -> Result<Option<AnswerFault>, HubError> {
+        let name = target.operation.unwrap_or("request");
+        self.note(target.id, What::Fault { fault: strike.fault, operation: name });
+        self.wait(strike.before()).await;
+        let Some(failure) = strike.failure else { return Ok(None) };
+        if let Some(answer) = strike.answer() {
+            return Ok(Some(answer));
+        }
+        if let (Failure::Disconnect, Some(id)) = (failure, target.id) {
+            self.disconnect(id);
+        }
+        Err(failure.error(operation, self.now()))
+    }
+
+    /// Adds a fault; none if there are as many as there may be.
+    pub fn add_fault(&self, fault: Fault) -> Option<ActiveFault> {
+        self.0.faults.add(fault, self.now())
+    }
+
+    /// Adds the faults of a preset; none if they would be more than there may be.
+    pub fn add_preset(&self, preset: Preset, seed: u64) -> Option<Vec<ActiveFault>> {
+        let added = self.0.faults.add_all(preset.faults(seed), self.now())?;
+        if preset.ends_connections() {
+            for connection in self.connections() {
+                self.disconnect(&connection.id);
+            }
+        }
+        Some(added)
+    }
+
+    /// Whether there are faults. As cheap as can be.
+    pub fn has_faults(&self) -> bool {
+        self.0.faults.any()
+    }
+
+    /// Removes a fault; false if there is none of that number.
+    pub fn remove_fault(&self, id: u64) -> bool {
+        self.0.faults.remove(id)
+    }
+
+    /// The faults that were added.
+    pub fn faults(&self) -> Vec<ActiveFault> {
+        self.0.faults.list()
+    }
+
+    /// Lets messages of devices ask for faults, or no longer.
+    pub fn obey_fault_messages(&self, obey: bool) {
+        self.0.faults.obey_messages(obey);
+    }
+
+    pub(crate) fn injected(&self) -> &Faults {
+        &self.0.faults
+    }
+}
+
+/// Breaks a connection if that is the fault.
+fn lose_if_lost<T>(line: &dyn Line, admitted: Result<T, HubError>) -> Result<T, HubError> {
+    if let Err(HubError::ConnectionLost(loss)) = &admitted {
+        line.lose(*loss);
+    }
+    admitted
+}
