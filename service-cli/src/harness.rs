@@ -33,7 +33,9 @@ impl Harness {
             // It is on this machine, or in the container beside.
             .proxy(None)
             .build();
-        Self { url: url.trim_end_matches('/').to_owned(), token, agent: agent.into() }
+        let scheme = if url.contains("://") { "" } else { "http://" };
+        let url = format!("{scheme}{}", url.trim_end_matches('/'));
+        Self { url, token, agent: agent.into() }
     }
 
     /// Which routes of a hub would take a message, and why the others would not.

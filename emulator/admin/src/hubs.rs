@@ -9,7 +9,7 @@ use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use iothub_core::hub::Hub;
 use iothub_core::limits;
 use iothub_core::time::Timestamp;
@@ -112,6 +112,14 @@ pub enum HubRefusal {
         /// What it was to show.
         wanted: Timestamp,
     },
+    /// Its clock does not go so far.
+    #[error("the hub's clock cannot show {wanted}, only times up to {latest}")]
+    TooLate {
+        /// What it was to show.
+        wanted: Timestamp,
+        /// The last that it may show.
+        latest: Timestamp,
+    },
     /// The document of what it is to hold has these.
     #[error("{}", .0.join("; "))]
     Mistakes(Vec<String>),
@@ -127,6 +135,7 @@ impl IntoResponse for HubRefusal {
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "HubNotFound"),
             Self::First(_) => (StatusCode::CONFLICT, "FirstHub"),
             Self::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "TooManyHubs"),
+            Self::TooLate { .. } => (StatusCode::BAD_REQUEST, "InvalidTurn"),
             Self::Back { .. } => (StatusCode::CONFLICT, "ClockGoesBack"),
             Self::Mistakes(_) => (StatusCode::BAD_REQUEST, "InvalidSnapshot"),
             Self::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "HubNotServed"),
@@ -172,6 +181,7 @@ pub(crate) fn router<H: Hubs>(hubs: Arc<H>) -> Router {
         .route("/hubs/{name}/journal/events", get(journal::follow::<H>))
         .route("/hubs/{name}/journal/expect", post(journal::wait::<H>))
         .route("/hubs/{name}/routes/test", post(routes::test::<H>))
+        .layer(Extension(journal::Waiters::default()))
         .with_state(hubs)
 }
 
@@ -250,8 +260,11 @@ pub(crate) fn document(facts: &HubFacts) -> Value {
     })
 }
 
-/// Reads a body that has fields.
+/// Reads a body that has fields; one that is empty has none.
 pub(crate) fn object(body: &[u8]) -> Result<Map<String, Value>, Vec<String>> {
+    if body.is_empty() {
+        return Ok(Map::new());
+    }
     match serde_json::from_slice(body) {
         Ok(Value::Object(fields)) => Ok(fields),
         Ok(other) => Err(vec![format!("the body is {other}, expected an object")]),

@@ -5,27 +5,45 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use iothub_core::hub::Hub;
 use iothub_core::journal::{Entry, Journal};
 use iothub_core::limits;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use crate::entry::{document, matches};
 use crate::hubs::{Hubs, hub_of, invalid, object, refusal};
 
+const LAST_EVENT_ID: &str = "last-event-id";
 const PATIENCE: Duration = Duration::from_secs(10);
 const LONGEST_PATIENCE: f64 = 600.0;
 /// How many entries somebody is shown who waited in vain.
 const SHOWN: usize = 20;
+
+/// Room for those who wait for entries; the connections to the admin port are not for them alone.
+#[derive(Clone, Debug)]
+pub(crate) struct Waiters(Arc<Semaphore>);
+
+impl Default for Waiters {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(limits::JOURNAL_WAITERS)))
+    }
+}
+
+impl Waiters {
+    fn enter(self) -> Option<OwnedSemaphorePermit> {
+        self.0.try_acquire_owned().ok()
+    }
+}
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -48,7 +66,7 @@ pub struct Expectation {
 /// Nothing came that was expected; printing it prints the journal.
 pub struct Unmet {
     expected: Value,
-    patience: Duration,
+    waited: Duration,
     over: bool,
     /// The last entries that were seen instead.
     pub seen: Vec<Value>,
@@ -70,7 +88,9 @@ pub async fn expect(hub: &Hub, expectation: Expectation) -> Result<Value, Box<Un
     // The hub itself may end meanwhile, and takes nothing with it but its journal.
     let journal = Arc::clone(hub.journal());
     let deadline = Instant::now() + expectation.patience;
-    let mut after = expectation.after;
+    let begun = Instant::now();
+    let from = journal.place(expectation.after);
+    let mut after = from;
     let over = loop {
         for entry in journal.after(after, limits::JOURNAL_PAGE) {
             after = entry.number;
@@ -87,9 +107,9 @@ pub async fn expect(hub: &Hub, expectation: Expectation) -> Result<Value, Box<Un
     };
     Err(Box::new(Unmet {
         expected: expectation.pattern,
-        patience: expectation.patience,
+        waited: begun.elapsed(),
         over,
-        seen: last(&journal, expectation.after),
+        seen: last(&journal, from),
     }))
 }
 
@@ -100,9 +120,9 @@ fn last(journal: &Journal, after: u64) -> Vec<Value> {
 
 impl fmt::Display for Unmet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { expected, patience, over, seen } = self;
-        let why = if *over { "before the hub ended" } else { "in time" };
-        write!(f, "nothing like {expected} came {why} ({} s); ", patience.as_secs_f64())?;
+        let Self { expected, waited, over, seen } = self;
+        let why = if *over { "before the hub ended or was reset" } else { "in time" };
+        write!(f, "nothing like {expected} came {why} ({:.1} s); ", waited.as_secs_f64())?;
         if seen.is_empty() {
             return f.write_str("the journal has no entries");
         }
@@ -127,8 +147,9 @@ pub(crate) async fn list<H: Hubs>(
 ) -> Result<Json<Value>, Response> {
     let hub = hub_of(hubs.as_ref(), &name).map_err(IntoResponse::into_response)?;
     let Query(place) = place.map_err(|why| misplaced(&why))?;
-    let entries = hub.journal().after(place.after, limits::JOURNAL_PAGE);
-    let last = entries.last().map_or(place.after, |entry| entry.number);
+    let after = hub.journal().place(place.after);
+    let entries = hub.journal().after(after, limits::JOURNAL_PAGE);
+    let last = entries.last().map_or(after, |entry| entry.number);
     let more = last < hub.journal().last();
     let entries: Vec<_> = entries.iter().map(|entry| document(entry)).collect();
     Ok(Json(json!({ "entries": entries, "last": last, "more": more })))
@@ -139,21 +160,34 @@ pub(crate) async fn follow<H: Hubs>(
     State(hubs): State<Arc<H>>,
     Path(name): Path<String>,
     place: Result<Query<Place>, QueryRejection>,
+    Extension(waiters): Extension<Waiters>,
+    headers: HeaderMap,
 ) -> Result<Response, Response> {
     let hub = hub_of(hubs.as_ref(), &name).map_err(IntoResponse::into_response)?;
     let Query(place) = place.map_err(|why| misplaced(&why))?;
-    let begin = (Arc::clone(hub.journal()), place.after);
-    let stream = futures_util::stream::unfold(begin, |(journal, after)| async move {
+    let waiter = waiters.enter().ok_or_else(too_many)?;
+    // Who follows by the rules of server-sent events says so when it comes back.
+    let seen = headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok()?.parse().ok());
+    let journal = Arc::clone(hub.journal());
+    let after = journal.place(seen.unwrap_or(place.after));
+    let begin = (journal, after, waiter);
+    let stream = futures_util::stream::unfold(begin, |(journal, after, waiter)| async move {
         if !journal.more(after).await {
             return None;
         }
         let entries = journal.after(after, limits::JOURNAL_PAGE);
         let last = entries.last().map_or_else(|| journal.last(), |entry| entry.number);
         let text: String = entries.iter().map(|entry| event(entry)).collect();
-        Some((Ok::<_, Infallible>(Bytes::from(text)), (journal, last)))
+        Some((Ok::<_, Infallible>(Bytes::from(text)), (journal, last, waiter)))
     });
     let headers = [(CONTENT_TYPE, "text/event-stream")];
     Ok((headers, Body::from_stream(stream)).into_response())
+}
+
+fn too_many() -> Response {
+    let most = limits::JOURNAL_WAITERS;
+    let message = format!("{most} clients wait for entries of journals, and there may be no more");
+    refusal(StatusCode::TOO_MANY_REQUESTS, "TooManyWaiting", &message)
 }
 
 /// The refusal that a place deserves which is none.
@@ -168,10 +202,12 @@ fn event(entry: &Entry) -> String {
 pub(crate) async fn wait<H: Hubs>(
     State(hubs): State<Arc<H>>,
     Path(name): Path<String>,
+    Extension(waiters): Extension<Waiters>,
     body: Bytes,
 ) -> Result<Json<Value>, Response> {
     let hub = hub_of(hubs.as_ref(), &name).map_err(IntoResponse::into_response)?;
     let expectation = parse(&body).map_err(|mistakes| invalid("InvalidExpectation", &mistakes))?;
+    let _waiter = waiters.enter().ok_or_else(too_many)?;
     expect(&hub, expectation).await.map(Json).map_err(|unmet| {
         refusal(StatusCode::EXPECTATION_FAILED, "ExpectationFailed", &unmet.to_string())
     })

@@ -33,6 +33,7 @@ mod connections;
 mod devicebound;
 mod devices;
 mod entry;
+mod errors;
 mod faults;
 mod guard;
 mod hubs;
@@ -81,6 +82,7 @@ pub fn router<H: Hubs>(
         .route("/live", get(|| async { "live\n" }))
         .route("/version", get(move || async move { Json(describe(version)) }))
         .merge(harness)
+        .layer(middleware::from_fn(errors::in_json))
 }
 
 async fn ready(State(readiness): State<Readiness>) -> Response {

@@ -341,11 +341,16 @@ impl Hub {
         found.ok_or_else(|| HubError::DeviceNotFound(id.clone()))
     }
 
-    /// What the hub does by itself: keeps twins as configurations want them, runs jobs, and tells of
-    /// connections that ended. Never
-    /// returns; whoever runs the hub runs this beside it, and drops it to end it.
+    /// What the hub does by itself: keeps twins as configurations want them, runs jobs, tells of
+    /// connections that ended, and lets messages expire. Never returns; whoever runs the hub runs
+    /// this beside it, and drops it to end it.
     pub async fn work(&self) {
-        tokio::join!(keep_configured(self), run_jobs(self), self.keep_telling());
+        tokio::join!(
+            keep_configured(self),
+            run_jobs(self),
+            self.keep_telling(),
+            self.keep_expiring()
+        );
     }
 
     pub(crate) fn jobs(&self) -> &dyn Table<JobId, Job> {

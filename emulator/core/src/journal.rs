@@ -195,8 +195,15 @@ impl Journal {
     pub fn after(&self, after: u64, max: usize) -> Vec<Arc<Entry>> {
         let kept = self.kept();
         let first = kept.entries.front().map_or(u64::MAX, |entry| entry.number);
-        let skip = usize::try_from((after + 1).saturating_sub(first)).unwrap_or(usize::MAX);
+        let skip = after.saturating_add(1).saturating_sub(first);
+        let skip = usize::try_from(skip).unwrap_or(usize::MAX);
         kept.entries.iter().skip(skip).take(max).cloned().collect()
+    }
+
+    /// Where somebody goes on who has seen an entry of this number: one that there is not yet is of a
+    /// journal that was here before, and all of this one is new.
+    pub fn place(&self, seen: u64) -> u64 {
+        if seen > self.last() { 0 } else { seen }
     }
 
     /// The number of the last entry; zero if there is none.
@@ -261,12 +268,13 @@ mod tests {
         for _ in 0..5 {
             journal.write(Timestamp::NEVER, None, What::TwinRead);
         }
+        assert_eq!([3, 5, 6, u64::MAX].map(|seen| journal.place(seen)), [3, 5, 0, 0]);
         let table: [(u64, usize, &[u64]); 5] = [
             (0, 10, &[1, 2, 3, 4, 5]),
             (0, 2, &[1, 2]),
             (3, 10, &[4, 5]),
             (5, 10, &[]),
-            (u64::MAX - 1, 10, &[]),
+            (u64::MAX, 10, &[]),
         ];
         for (after, max, expected) in table {
             assert_eq!(numbers(&journal.after(after, max)), expected, "{after} {max}");

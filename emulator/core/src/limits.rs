@@ -214,7 +214,13 @@ pub const AMQP_PARTIAL_BYTES: usize = 16 * AMQP_MESSAGE_BYTES;
 pub const AMQP_READ_BATCH: usize = 64;
 
 /// Connections to the admin port. Ours: `--max-connections` is for devices and back ends.
-pub const ADMIN_CONNECTIONS: usize = 64;
+pub const ADMIN_CONNECTIONS: usize = 256;
+/// How many of them may wait for entries of a journal, so that there is room to ask whether the
+/// emulator is ready. Ours.
+pub const JOURNAL_WAITERS: usize = 128;
+/// What the clock of a hub shows at most, in ticks: the beginning of the year 9000. Ours: dates that
+/// lie some years ahead of it can still be written with four digits.
+pub const LATEST_CLOCK: u64 = 2_839_809_888_000_000_000;
 /// Bytes in a request to the harness. Ours.
 pub const ADMIN_BODY_BYTES: usize = 1024 * 1024;
 /// Entries in the journal of a hub, and the bytes that they may hold. Ours: a few minutes of a busy

@@ -164,6 +164,12 @@ pub trait Clock: Send + Sync + 'static {
 
     /// Returns once [`Clock::now`] has reached `deadline`.
     fn sleep_until(&self, deadline: Timestamp) -> Sleep<'_>;
+
+    /// The same for what comes again and again, so that nobody needs to see each time of it: a clock
+    /// that is turned does not stop there on its way.
+    fn tick_at(&self, deadline: Timestamp) -> Sleep<'_> {
+        self.sleep_until(deadline)
+    }
 }
 
 /// A clock that stands still until somebody moves it.

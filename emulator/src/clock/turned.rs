@@ -6,9 +6,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use iothub_admin::{HubRefusal, Turn};
+use iothub_core::limits;
 use iothub_core::time::{Clock, Sleep, Timestamp};
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
+use tracing::warn;
 
 use super::{LONGEST_SLEEP, SystemClock};
 
@@ -16,7 +18,7 @@ use super::{LONGEST_SLEEP, SystemClock};
 const WAKING: Duration = Duration::from_secs(1);
 /// How long what a deadline lets happen may take until it shows.
 const SETTLING: Duration = Duration::from_millis(2);
-/// How many deadlines one turn stops at. What is due again and again is due at the end too.
+/// How many deadlines one turn stops at.
 const STOPS: usize = 1000;
 
 /// The clock of one hub.
@@ -38,6 +40,8 @@ pub(crate) struct TurnedClock {
 struct Sleepers {
     /// Who waits for what, and the number that tells two with one deadline apart.
     deadlines: BTreeSet<(Timestamp, u64)>,
+    /// The same for what comes again and again, where a turn does not stop.
+    ticks: BTreeSet<(Timestamp, u64)>,
     last: u64,
 }
 
@@ -45,7 +49,11 @@ struct Sleepers {
 struct Sleeper<'a> {
     clock: &'a TurnedClock,
     key: (Timestamp, u64),
+    pick: Pick,
 }
+
+/// Which of the two a sleeper is in.
+type Pick = fn(&mut Sleepers) -> &mut BTreeSet<(Timestamp, u64)>;
 
 impl TurnedClock {
     /// Whether it stands still.
@@ -73,10 +81,15 @@ impl TurnedClock {
         if let Some(wanted) = turn.set.filter(|wanted| *wanted < now) {
             return Err(HubRefusal::Back { now, wanted });
         }
+        let target = turn.set.unwrap_or(now).after(turn.advance);
+        let latest = Timestamp::from_ticks(limits::LATEST_CLOCK);
+        if target > latest {
+            return Err(HubRefusal::TooLate { wanted: target, latest });
+        }
         if let Some(frozen) = turn.frozen {
             self.freeze(frozen);
         }
-        self.turn_to(turn.set.unwrap_or_else(|| self.now()).after(turn.advance)).await;
+        self.turn_to(target).await;
         Ok(())
     }
 
@@ -84,11 +97,12 @@ impl TurnedClock {
     /// has happened.
     async fn turn_to(&self, target: Timestamp) {
         for _ in 0..STOPS {
-            let Some(next) = self.next_deadline().filter(|deadline| *deadline <= target) else {
-                break;
+            let Some(next) = self.next_stop().filter(|deadline| *deadline <= target) else {
+                return self.move_to(target).await;
             };
             self.move_to(next).await;
         }
+        warn!(%target, "the clock stopped {STOPS} times on its way; the rest happens at the end of it");
         self.move_to(target).await;
     }
 
@@ -100,7 +114,7 @@ impl TurnedClock {
         let waking = async {
             loop {
                 let gone = self.gone.notified();
-                if self.next_deadline().is_none_or(|deadline| deadline > self.now()) {
+                if !self.sleepers().is_due(self.now()) {
                     return;
                 }
                 gone.await;
@@ -119,7 +133,7 @@ impl TurnedClock {
         self.ahead.store(wanted - machine, Ordering::SeqCst);
     }
 
-    fn next_deadline(&self) -> Option<Timestamp> {
+    fn next_stop(&self) -> Option<Timestamp> {
         self.sleepers().deadlines.first().map(|(deadline, _)| *deadline)
     }
 
@@ -127,39 +141,21 @@ impl TurnedClock {
         self.sleepers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enter(&self, deadline: Timestamp) -> Sleeper<'_> {
+    fn enter(&self, deadline: Timestamp, pick: Pick) -> Sleeper<'_> {
         let mut sleepers = self.sleepers();
         sleepers.last += 1;
         let key = (deadline, sleepers.last);
-        sleepers.deadlines.insert(key);
-        Sleeper { clock: self, key }
-    }
-}
-
-impl Drop for Sleeper<'_> {
-    fn drop(&mut self) {
-        self.clock.sleepers().deadlines.remove(&self.key);
-        self.clock.gone.notify_waiters();
-    }
-}
-
-impl Clock for TurnedClock {
-    fn now(&self) -> Timestamp {
-        let frozen = self.frozen.load(Ordering::SeqCst);
-        if frozen != 0 {
-            return Timestamp::from_ticks(frozen);
-        }
-        let ahead = self.ahead.load(Ordering::SeqCst);
-        Timestamp::from_ticks(SystemClock.now().ticks().saturating_add_signed(ahead))
+        pick(&mut sleepers).insert(key);
+        Sleeper { clock: self, key, pick }
     }
 
-    fn sleep_until(&self, deadline: Timestamp) -> Sleep<'_> {
+    fn sleep(&self, deadline: Timestamp, pick: Pick) -> Sleep<'_> {
         Box::pin(async move {
             if self.now() >= deadline {
                 return;
             }
             let mut turned = self.turned.subscribe();
-            let _sleeper = self.enter(deadline);
+            let _sleeper = self.enter(deadline, pick);
             loop {
                 turned.borrow_and_update();
                 let left = deadline.since(self.now());
@@ -175,6 +171,40 @@ impl Clock for TurnedClock {
                 }
             }
         })
+    }
+}
+
+impl Sleepers {
+    /// Whether somebody has yet to notice what time it is.
+    fn is_due(&self, now: Timestamp) -> bool {
+        let first = self.deadlines.first().into_iter().chain(self.ticks.first());
+        first.map(|(deadline, _)| *deadline).min().is_some_and(|deadline| deadline <= now)
+    }
+}
+
+impl Drop for Sleeper<'_> {
+    fn drop(&mut self) {
+        (self.pick)(&mut self.clock.sleepers()).remove(&self.key);
+        self.clock.gone.notify_waiters();
+    }
+}
+
+impl Clock for TurnedClock {
+    fn now(&self) -> Timestamp {
+        let frozen = self.frozen.load(Ordering::SeqCst);
+        if frozen != 0 {
+            return Timestamp::from_ticks(frozen);
+        }
+        let ahead = self.ahead.load(Ordering::SeqCst);
+        Timestamp::from_ticks(SystemClock.now().ticks().saturating_add_signed(ahead))
+    }
+
+    fn sleep_until(&self, deadline: Timestamp) -> Sleep<'_> {
+        self.sleep(deadline, |sleepers| &mut sleepers.deadlines)
+    }
+
+    fn tick_at(&self, deadline: Timestamp) -> Sleep<'_> {
+        self.sleep(deadline, |sleepers| &mut sleepers.ticks)
     }
 }
 
@@ -223,6 +253,24 @@ mod tests {
         clock.freeze(false);
         let ahead = clock.now().since(SystemClock.now());
         assert!(HOUR - ahead < Duration::from_secs(60), "{ahead:?}");
+    }
+
+    #[tokio::test]
+    async fn what_ticks_is_woken_at_the_end_and_not_stopped_at() {
+        let clock = Arc::new(TurnedClock::default());
+        let start = clock.now();
+        let ticker = Arc::clone(&clock);
+        let (sender, mut ticks) = tokio::sync::mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            loop {
+                ticker.tick_at(ticker.now().after(Duration::from_secs(30))).await;
+                sender.send(()).unwrap();
+            }
+        });
+        tokio::task::yield_now().await;
+        clock.turn_to(start.after(HOUR * 24 * 36)).await;
+        assert_eq!(ticks.try_recv(), Ok(()));
+        assert!(ticks.try_recv().is_err());
     }
 
     #[tokio::test]

@@ -201,6 +201,15 @@ fn what_cannot_be_done_is_said() {
             "there is no field \"size\", expected name, keys or seed",
         ),
         ("GET /hubs/none", "", 404, "there is no hub \"none\""),
+        ("GET /nothing", "", 404, "there is nothing at /nothing"),
+        ("PUT /hubs", "", 405, "/hubs has no PUT"),
+        ("GET /hubs/%ff", "", 400, "Invalid URL: Invalid UTF-8 in `name`"),
+        (
+            "POST /hubs/emulator/clock",
+            r#"{"set": "9999-12-31T23:59:59Z"}"#,
+            400,
+            "the hub's clock cannot show 9999-12-31T23:59:59Z, only times up to 9000-01-01T00:00:00Z",
+        ),
         ("DELETE /hubs/none", "", 404, "there is no hub \"none\""),
         ("POST /hubs/none/reset", "", 404, "there is no hub \"none\""),
         ("POST /hubs/emulator/devicebound/none", "{}", 404, "there is no device \"none\""),
@@ -227,6 +236,10 @@ fn what_cannot_be_done_is_said() {
         let (found, answer) = admin(&hub, request, body);
         assert_eq!((found, &answer["message"]), (status, &json!(message)), "{request} {body}");
     }
+    let (found, answer) = admin(&hub, "POST /hubs", &" ".repeat(2_000_000));
+    let expected = (413, &json!("BodyTooLarge"));
+    assert_eq!((found, &answer["error"]), expected, "{answer}");
+    assert_eq!(admin(&hub, "POST /hubs/emulator/clock", "").0, 200);
 }
 
 #[test]

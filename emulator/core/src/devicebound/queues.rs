@@ -1,7 +1,8 @@
 //! The queues of a hub's devices, and its feedback.
 //!
-//! Every call brings the time, and ends what is over before it does anything else. So nothing runs
-//! in the background: who waits for a message or for feedback sleeps until the next deadline.
+//! Every call brings the time, and ends what is over before it does anything else. So nothing has to
+//! run in the background: who waits for a message or for feedback sleeps until the next deadline.
+//! That messages end when nobody looks either, for the journal, is the hub's own work.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -248,6 +249,12 @@ impl Queues {
     /// Returns when there may be more feedback, or an earlier deadline, than before.
     pub(crate) fn more_feedback(&self) -> tokio::sync::futures::Notified<'_> {
         self.more_feedback.notified()
+    }
+
+    /// Ends what is over in every queue, and says when there may be more of that.
+    pub(crate) fn end_what_is_over(&self, now: Timestamp) -> Option<Timestamp> {
+        self.elapse(now);
+        self.deadlines().first().map(|(deadline, _)| *deadline)
     }
 
     /// Ends what is over in every queue.

@@ -14,6 +14,20 @@ use crate::throttle::Operation;
 use crate::time::Timestamp;
 
 impl Hub {
+    /// Ends messages in their time. Never returns.
+    pub(crate) async fn keep_expiring(&self) {
+        loop {
+            let changed = self.devicebound().more_feedback();
+            match self.devicebound().end_what_is_over(self.now()) {
+                None => changed.await,
+                Some(next) => tokio::select! {
+                    () = changed => {}
+                    () = self.clock().sleep_until(next) => {}
+                },
+            }
+        }
+    }
+
     /// Sends a message to a device for whoever looks after the hub.
     ///
     /// # Errors

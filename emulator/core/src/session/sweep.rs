@@ -23,7 +23,7 @@ pub(crate) async fn keep_configured(hub: &Hub) {
         let again = hub.now().after(limits::CONFIGURATION_INTERVAL);
         tokio::select! {
             () = changed => {}
-            () = hub.clock().sleep_until(again) => {}
+            () = hub.clock().tick_at(again) => {}
         }
     }
 }
