@@ -29,12 +29,10 @@
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # use iothub_core::ids::{DeviceId, Precondition};
-//! # use iothub_core::registry::identity::IdentityDraft;
 //! # use serde_json::json;
 //! # let emulator = iothub_testkit::Emulator::start().await?;
-//! # let id = DeviceId::parse("dev1")?;
-//! # emulator.service()?.put_device(&id, &IdentityDraft::default(), &Precondition::None).await?;
+//! let device = emulator.device("dev1").await?;
+//! println!("connect with {device}");
 //! emulator.expect(json!({"kind": "created", "deviceId": "dev1"})).await?;
 //! # Ok(())
 //! # }
@@ -67,9 +65,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use iothub_core::auth::Refusal;
 use iothub_core::auth::sas::{self, SasToken};
+use iothub_core::error::HubError;
 pub use iothub_core::fault::preset::Preset;
 pub use iothub_core::fault::{Failure, Fault};
 use iothub_core::hub::Hub;
+use iothub_core::ids::{DeviceId, Precondition};
+use iothub_core::registry::identity::{Authentication, IdentityDraft};
 use iothub_core::session::ServiceSession;
 use iothub_emulator::StartError;
 use iothub_emulator::config::HostName;
@@ -78,10 +79,13 @@ pub use iothub_emulator::{
     CertificateKind, ClockFacts, Expectation, HubFacts, HubRefusal, Turn, Unmet,
 };
 use iothub_emulator::{Harness as _, WantedHub};
+use iothub_wire::connection_string::{DeviceConnectionString, Host};
 use serde_json::{Value, json};
 
 /// The policy with all rights.
 const OWNER: &str = "iothubowner";
+/// The port that SDKs hard-code for MQTT over TLS.
+const MQTTS_PORT: u16 = 8883;
 
 /// A hub on free ports of 127.0.0.1, with a certificate authority of its own that is never written
 /// to disk. It ends when dropped.
@@ -127,7 +131,7 @@ impl Emulator {
         Self::start_with(|config| {
             config.bind = address;
             config.hostname = HostName::Address(address);
-            config.mqtts_port = 8883;
+            config.mqtts_port = MQTTS_PORT;
             config.amqps_port = 5671;
             config.https_port = Some(443);
         })
@@ -152,6 +156,27 @@ impl Emulator {
         let expiry = hub.now().unix_seconds() + 3600;
         let token = SasToken::parse(&sas::sign(hub.name(), expiry, Some(OWNER), &owner.primary))?;
         Ok(hub.service(hub.authenticate_service(&[], &token)?))
+    }
+
+    /// Puts a device with a key into the registry of the first hub, and gives what it connects with;
+    /// with the port of MQTT over TLS if that is not the one that SDKs hard-code.
+    ///
+    /// # Errors
+    ///
+    /// There is one already, or this is no id.
+    pub async fn device(&self, id: &str) -> Result<DeviceConnectionString, HubError> {
+        let device = DeviceId::parse(id)?;
+        let service = self.service().map_err(HubError::Unauthorized)?;
+        let draft = IdentityDraft::default();
+        let view = service.put_device(&device, &draft, &Precondition::None).await?;
+        let key = match &view.record.identity.authentication {
+            Authentication::Sas(keys) => keys.primary.clone(),
+            _ => return Err(HubError::ServiceUnavailable(format!("device {id} has no key"))),
+        };
+        let address = self.mqtts_addr();
+        let port = (address.port() != MQTTS_PORT).then_some(address.port());
+        let host = Host { name: address.ip().to_string(), port };
+        Ok(DeviceConnectionString { host, device, module: None, key })
     }
 
     /// The connection string of the policy `iothubowner`, with the port of HTTPS.
