@@ -10,7 +10,7 @@ use iothub_core::event::{Event, Message, SystemProperty};
 use iothub_core::ids::DeviceId;
 use iothub_core::time::Timestamp;
 use iothub_testkit::{Config, Emulator};
-use iothub_wire::connection_string::{ServiceConnectionString, encode};
+use iothub_wire::connection_string::{DeviceConnectionString, ServiceConnectionString, encode};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio_rustls::rustls::client::WantsClientCert;
@@ -84,6 +84,11 @@ impl Hub {
         });
         self.rest.put(&format!("/devices/{}", encode(id)), &body.to_string()).expect(200);
         Device { id: id.to_owned(), host: self.host().to_owned() }
+    }
+
+    /// What the testkit gives of a device that it registers.
+    pub fn register(&self, id: &str) -> DeviceConnectionString {
+        self.runtime.block_on(self.emulator.device(id)).unwrap()
     }
 
     /// Opens a plain connection to the MQTT port.

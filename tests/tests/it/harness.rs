@@ -7,9 +7,9 @@ use std::thread::ScopedJoinHandle;
 use std::time::Duration;
 
 use iothub_core::auth::sas::sign;
-use iothub_tests::mqtt::{ACCEPTED, Connection, NOT_AUTHORIZED, publish, publish_with};
+use iothub_tests::mqtt::{ACCEPTED, Connect, Connection, NOT_AUTHORIZED, publish, publish_with};
 use iothub_tests::rest::Rest;
-use iothub_tests::{Device, Hub, key, trusting};
+use iothub_tests::{Device, FAR_FUTURE, Hub, key, trusting};
 use iothub_wire::connection_string::{ServiceConnectionString, encode};
 use serde_json::{Value, json};
 
@@ -180,6 +180,16 @@ fn devices_are_listed_with_what_they_connect_with() {
     assert!(module.starts_with(&format!("HostName={host};DeviceId=d1;ModuleId=m1;Shared")));
     assert_eq!(all[2]["connectionString"], json!(format!("HostName={host};DeviceId=d2;x509=true")));
     assert_eq!(admin(&hub, "GET /hubs/none/devices", "").0, 404);
+}
+
+#[test]
+fn the_testkit_registers_a_device_that_connects() {
+    let hub = Hub::start();
+    let string = hub.register("d9");
+    assert_eq!(string.host.port, Some(hub.emulator.mqtts_addr().port()));
+    let name = format!("{}/d9/?api-version=2021-04-12", string.host.name);
+    let connect = Connect::new("d9", &name, &string.token(FAR_FUTURE));
+    hub.connect_as(&connect, ACCEPTED).expect_alive();
 }
 
 #[test]
