@@ -23,7 +23,7 @@ use crate::clock::SystemClock;
 use crate::clock::turned::TurnedClock;
 use crate::config::{Config, HostName, HubKeys};
 use crate::emulator::StartError;
-use crate::seed::{read_document, read_json};
+use crate::seed::{read_json, read_value};
 use crate::served::{BoundPorts, Built, ServedHub, build_hub};
 
 /// The ports that SDKs hard-code. That of HTTPS has a fallback, see [`BoundPorts::bind`].
@@ -184,11 +184,9 @@ impl iothub_admin::Hubs for Hubs {
         if self.served.contains_key(&name) {
             return Err(HubRefusal::Exists(name));
         }
-        let seed = match wanted.seed.clone() {
+        let seed = match &wanted.seed {
             None => Snapshot::default(),
-            Some(seed) => {
-                read_document(seed, self.first().random()).map_err(HubRefusal::Mistakes)?
-            }
+            Some(seed) => read_value(seed, self.first().random()).map_err(in_seed)?,
         };
         let entrance = self.serve(wanted, &name, seed).map_err(failed)?;
         match self.served.entry(name) {
@@ -318,6 +316,11 @@ fn clock_facts(clock: &TurnedClock) -> ClockFacts {
 
 fn failed(why: StartError) -> HubRefusal {
     HubRefusal::Failed(why.to_string())
+}
+
+/// The mistakes of a document that is the seed in the description of a hub.
+fn in_seed(mistakes: Vec<String>) -> HubRefusal {
+    HubRefusal::Mistakes(mistakes.iter().map(|why| format!("seed: {why}")).collect())
 }
 
 /// Runs what takes long for a large hub where it holds nobody up.

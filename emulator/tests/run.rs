@@ -184,6 +184,18 @@ fn a_seed_with_five_mistakes_tells_five() {
     assert!(text.starts_with("error: /nowhere/seed.toml cannot be read: "), "{text}");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_no_seed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let path = path.to_str().unwrap();
+    let (code, text) = Emulator::start(&["--seed", path]).end();
+    let expected = format!("error: {path} is no regular file, expected one in TOML or JSON\n");
+    assert_eq!((code, text), (Some(2), expected));
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn an_emulator_is_found_again_when_a_second_one_has_ended() {

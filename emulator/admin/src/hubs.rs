@@ -5,13 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use iothub_core::hub::Hub;
-use iothub_core::limits;
 use iothub_core::time::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -155,10 +154,7 @@ pub(crate) fn router<H: Hubs>(hubs: Arc<H>) -> Router {
         .route("/hubs/{name}", get(find::<H>).delete(delete::<H>))
         .route("/hubs/{name}/reset", post(reset::<H>))
         .route("/hubs/{name}/snapshot", get(snapshots::take::<H>))
-        .route(
-            "/hubs/{name}/restore",
-            post(snapshots::restore::<H>).layer(DefaultBodyLimit::max(limits::SNAPSHOT_BYTES)),
-        )
+        .route("/hubs/{name}/restore", post(snapshots::restore::<H>))
         .route("/hubs/{name}/clock", get(clock::show::<H>).post(clock::turn::<H>))
         .route("/hubs/{name}/certificate", get(certificate::find::<H>).post(certificate::show::<H>))
         .route("/hubs/{name}/devices", get(devices::list::<H>))

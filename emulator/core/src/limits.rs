@@ -237,7 +237,19 @@ pub const JOURNAL_PAGE: usize = 1000;
 pub const SNAPSHOT_BYTES: usize = 64 * 1024 * 1024;
 /// Documents that are restored at the same time, since each takes several times its bytes. Ours.
 pub const RESTORES: usize = 1;
-/// Mistakes of a document that are told one by one; of more only the number is. Ours.
+/// How long a document waits for others to be restored. Ours: longer than [`RESTORE_BODY_TIME`], so
+/// that one sender that stalls lets nobody fail.
+pub const RESTORE_WAIT: Duration = Duration::from_secs(20);
+/// How long what a document has beyond [`ADMIN_BODY_BYTES`] may take to come, since others wait for
+/// it. Ours: 64 MiB at 50 megabits a second.
+pub const RESTORE_BODY_TIME: Duration = Duration::from_secs(12);
+/// Devices, modules and configurations in a document, together: 1,000,000 devices of a hub are
+/// documented.
+pub const SNAPSHOT_PARTS: usize = 1_000_000;
+/// Bytes of one of them in a document. Ours: twice what twins at their bounds take with all their
+/// metadata, laid out for people.
+pub const SNAPSHOT_PART_BYTES: usize = 8 * 1024 * 1024;
+/// Mistakes of a document that are told; after them it is not read on. Ours.
 pub const SNAPSHOT_MISTAKES: usize = 1000;
 /// Versions that a document may say. Ours: all that JSON is sure to hold, which leaves room to count.
 pub const SNAPSHOT_VERSION: u64 = (1 << 53) - 1;

@@ -173,6 +173,40 @@ fn a_document_is_bounded_and_that_before_it_comes() {
     assert!(answer.contains("the body has more than 67108864 bytes"), "{answer}");
 }
 
+/// A restore of which the head is sent, and as much of the body.
+fn begun(hub: &Hub, name: &str, announced: usize, body: &[u8]) -> TcpStream {
+    let mut socket = TcpStream::connect(hub.emulator.admin_addr()).unwrap();
+    let head =
+        format!("POST /hubs/{name}/restore HTTP/1.1\r\nHost: localhost\r\nConnection: close");
+    write!(socket, "{head}\r\nContent-Length: {announced}\r\n\r\n").unwrap();
+    socket.write_all(body).unwrap();
+    socket
+}
+
+#[test]
+fn who_stalls_holds_up_nobody() {
+    let hub = Hub::start();
+    let started = Instant::now();
+    let stalled = begun(&hub, "emulator", 1000, b"{");
+    restore(&hub, &json!({"devices": [{"deviceId": "d1"}]}));
+    hub.rest.get("/devices/d1").expect(200);
+    let mut answer = String::new();
+    begun(&hub, "none", 1000, b"").read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    drop(stalled);
+}
+
+#[test]
+fn a_large_document_of_nothing_but_mistakes_is_not_read_to_its_end() {
+    let hub = Hub::start();
+    let zeros = format!("{{\"devices\": [0{}]}}", ", 0".repeat(1_000_000));
+    let (status, answer) = admin(&hub, "POST /hubs/emulator/restore", &zeros);
+    let message = answer["message"].as_str().unwrap();
+    assert_eq!(status, 400, "{message}");
+    assert!(message.ends_with("; and more: after 1000 mistakes the rest is not read"), "{message}");
+}
+
 #[test]
 fn the_example_is_what_the_hub_begins_with_and_is_reset_to() {
     let hub = Hub::start_with(|config| config.seed = Some(Path::new(SEED).to_owned()));
@@ -233,7 +267,10 @@ fn a_hub_that_is_made_can_begin_with_something_too() {
     let wrong = r#"{"name": "other", "seed": {"device": []}}"#;
     let (status, answer) = admin(&hub, "POST /hubs", wrong);
     let expected =
-        "there is no member \"device\", expected one of version, devices, configurations";
+        "seed: there is no member \"device\", expected one of version, devices, configurations";
+    assert_eq!((status, &answer["message"]), (400, &json!(expected)));
+    let (status, answer) = admin(&hub, "POST /hubs", r#"{"seed": 1}"#);
+    let expected = "seed: the document is a number, expected an object";
     assert_eq!((status, &answer["message"]), (400, &json!(expected)));
     assert_eq!(admin(&hub, "GET /hubs/other", "").0, 404);
 }

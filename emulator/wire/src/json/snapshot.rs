@@ -1,6 +1,7 @@
 //! A whole hub in one document. Its parts are the service's own: the documents of the identity
 //! registry with the twin in them, and those of configurations, without what is about connections.
 
+mod body;
 mod members;
 mod mistakes;
 mod read;

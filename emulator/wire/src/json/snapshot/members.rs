@@ -9,38 +9,54 @@ use iothub_core::error::HubError;
 use iothub_core::limits;
 use iothub_core::twin::Document;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
+use super::body::{Body, Lists, each_item, kind};
 use super::mistakes::Place;
 use super::read::Reader;
 use crate::json::text_member;
 
 impl Reader<'_> {
     /// The items of a list that have an id each, in the order of the ids.
-    pub(super) fn each<K, T>(
+    pub(super) fn each<'a, K, T>(
         &mut self,
-        items: Vec<(Place, Value)>,
+        (place, list): (Place, Option<&'a RawValue>),
+        lists: Lists,
         (id_member, parse_id): (&str, fn(&str) -> Result<K, HubError>),
-        read: impl Fn(&mut Self, &Place, Option<K>, Document) -> Option<T>,
+        read: impl Fn(&mut Self, &Place, Option<K>, Body<'a>) -> Option<T>,
     ) -> Vec<Arc<T>>
     where
         K: Clone + Display + Eq + Hash + Ord,
     {
-        let mut places: HashMap<K, Place> = HashMap::new();
+        let mut indices: HashMap<K, usize> = HashMap::new();
         let mut found = BTreeMap::new();
-        for (place, item) in items {
-            let Some(body) = self.object(&place, item) else { continue };
-            let id = self.id(&place, &body, id_member, parse_id);
-            if let Some(other) = id.as_ref().and_then(|id| places.get(id)) {
-                let why = format!("{other} has the same {id_member}");
-                self.mistakes.rule(&place, why);
+        self.items(&place, list, |reader, index, item| {
+            let at = place.item(index);
+            let Some(body) = reader.body(&at, item, lists) else { return };
+            let id = reader.id(&at, &body.members, id_member, parse_id);
+            if let Some(other) = id.as_ref().and_then(|id| indices.get(id)) {
+                let other = place.item(*other);
+                reader.mistakes.rule(&at, format_args!("{other} has the same {id_member}"));
             }
-            let item = read(self, &place, id.clone(), body);
+            let item = read(reader, &at, id.clone(), body);
             if let Some(id) = id {
                 found.extend(item.map(|item| (id.clone(), Arc::new(item))));
-                places.entry(id).or_insert(place);
+                indices.entry(id).or_insert(index);
             }
-        }
+        });
         found.into_values().collect()
+    }
+
+    /// Counts a device, module or configuration; says so once if there are too many.
+    fn counts_one_more(&mut self) -> bool {
+        self.parts += 1;
+        if self.parts == limits::SNAPSHOT_PARTS + 1 {
+            let most = limits::SNAPSHOT_PARTS;
+            self.mistakes.add(format_args!(
+                "there are more than {most} devices, modules and configurations, and the rest is not read"
+            ));
+        }
+        self.parts <= limits::SNAPSHOT_PARTS
     }
 
     fn id<T>(
@@ -53,7 +69,7 @@ impl Reader<'_> {
         let text = match text_member(body, name) {
             Ok(Some(text)) => text,
             Ok(None) => {
-                self.mistakes.rule(place, format!("{name} is missing"));
+                self.mistakes.rule(place, format_args!("{name} is missing"));
                 return None;
             }
             Err(why) => {
@@ -61,8 +77,9 @@ impl Reader<'_> {
                 return None;
             }
         };
-        let told = |why| format!("{} is {text:?}: {why}", place.member(name));
-        parse(&text).map_err(|why| self.mistakes.add(told(why))).ok()
+        let place = place.member(name);
+        let mut tell = |why| self.mistakes.add(format_args!("{place} is {text:?}: {why}"));
+        parse(&text).map_err(&mut tell).ok()
     }
 
     /// A text that stands for something else; none if it is left out.
@@ -103,29 +120,45 @@ impl Reader<'_> {
         }
     }
 
-    pub(super) fn list(
+    /// An object of the document, read as far as it can be at once.
+    pub(super) fn body<'a>(
         &mut self,
         place: &Place,
-        body: &mut Document,
-        name: &str,
-    ) -> Vec<(Place, Value)> {
-        let place = place.member(name);
-        match body.shift_remove(name) {
-            None | Some(Value::Null) => Vec::new(),
-            Some(Value::Array(items)) => {
-                let item = |(index, item)| (place.item(index), item);
-                items.into_iter().enumerate().map(item).collect()
-            }
-            Some(other) => {
-                self.mistakes.form(&place, &other, "an array");
-                Vec::new()
-            }
+        text: &'a RawValue,
+        lists: Lists,
+    ) -> Option<Body<'a>> {
+        if !matches!(kind(text), Value::Object(_)) {
+            self.mistakes.form(place, &kind(text), "an object");
+            return None;
         }
+        let unread = |why| self.mistakes.unread(place, why);
+        Body::read(text, lists).map_err(unread).ok()
+    }
+
+    /// Takes the items of a list one by one, until what they say would not matter any more.
+    fn items<'a>(
+        &mut self,
+        place: &Place,
+        list: Option<&'a RawValue>,
+        mut take: impl FnMut(&mut Self, usize, &'a RawValue),
+    ) {
+        let Some(list) = list.filter(|list| !matches!(kind(list), Value::Null)) else { return };
+        if !matches!(kind(list), Value::Array(_)) {
+            self.mistakes.form(place, &kind(list), "an array");
+            return;
+        }
+        each_item(list, |index, item| {
+            let goes_on = self.counts_one_more() && !self.mistakes.are_told();
+            if goes_on {
+                take(self, index, item);
+            }
+            goes_on
+        });
     }
 
     pub(super) fn bounded(&mut self, count: usize, max: usize, what: &str) {
         if count > max {
-            self.mistakes.add(format!("there are {count} {what}, expected at most {max}"));
+            self.mistakes.add(format_args!("there are {count} {what}, expected at most {max}"));
         }
     }
 
@@ -133,7 +166,7 @@ impl Reader<'_> {
         for name in body.keys().filter(|name| !known.contains(&name.as_str())) {
             self.mistakes.rule(
                 place,
-                format!("there is no member {name:?}, expected one of {}", known.join(", ")),
+                format_args!("there is no member {name:?}, expected one of {}", known.join(", ")),
             );
         }
     }

@@ -17,6 +17,11 @@ impl Place {
         if self.0.is_empty() { Self(name.to_owned()) } else { Self(format!("{self}.{name}")) }
     }
 
+    /// What it is called where it has to be called something.
+    fn or_document(&self) -> &str {
+        if self.0.is_empty() { "the document" } else { &self.0 }
+    }
+
     pub(super) fn item(&self, index: usize) -> Self {
         Self(format!("{self}[{index}]"))
     }
@@ -28,28 +33,33 @@ impl fmt::Display for Place {
     }
 }
 
-/// The mistakes found so far. Of very many only the first are kept.
+/// The mistakes found so far. Of very many only the first are kept, and only they are put into words.
 #[derive(Debug, Default)]
 pub(super) struct Mistakes {
     told: Vec<String>,
-    more: usize,
+    more: bool,
 }
 
 impl Mistakes {
-    pub(super) fn add(&mut self, mistake: String) {
+    pub(super) fn add(&mut self, mistake: impl fmt::Display) {
         if self.told.len() < limits::SNAPSHOT_MISTAKES {
-            self.told.push(mistake);
+            self.told.push(mistake.to_string());
         } else {
-            self.more += 1;
+            self.more = true;
         }
+    }
+
+    /// Whether what comes next would not be told, so that it need not be read.
+    pub(super) fn are_told(&self) -> bool {
+        self.more
     }
 
     /// A part breaks a rule.
     pub(super) fn rule(&mut self, place: &Place, why: impl fmt::Display) {
         if place.0.is_empty() {
-            self.add(why.to_string());
+            self.add(why);
         } else {
-            self.add(format!("{place}: {why}"));
+            self.add(format_args!("{place}: {why}"));
         }
     }
 
@@ -62,19 +72,23 @@ impl Mistakes {
 
     /// A part has a value that it may not have.
     pub(super) fn value(&mut self, place: &Place, found: fmt::Arguments<'_>, expected: &str) {
-        self.add(format!("{place} is {found}, expected {expected}"));
+        self.add(format_args!("{place} is {found}, expected {expected}"));
     }
 
     /// A part is of another kind than it should be.
     pub(super) fn form(&mut self, place: &Place, found: &Value, expected: &str) {
-        let place = if place.0.is_empty() { "the document" } else { &place.0 };
-        self.add(unexpected(place, found, expected).to_string());
+        self.add(unexpected(place.or_document(), found, expected));
+    }
+
+    /// A part cannot be read at all.
+    pub(super) fn unread(&mut self, place: &Place, why: impl fmt::Display) {
+        self.add(format_args!("{} cannot be read: {why}", place.or_document()));
     }
 
     /// A member that was read; the error begins with its name.
     pub(super) fn member<T: Default>(&mut self, place: &Place, read: Result<T, HubError>) -> T {
         read.unwrap_or_else(|why| {
-            self.add(place.member(&why.to_string()).to_string());
+            self.add(place.member(&why.to_string()));
             T::default()
         })
     }
@@ -84,8 +98,9 @@ impl Mistakes {
         if self.told.is_empty() {
             return Ok(read);
         }
-        if self.more > 0 {
-            self.told.push(format!("and {} more mistakes", self.more));
+        if self.more {
+            let most = limits::SNAPSHOT_MISTAKES;
+            self.told.push(format!("and more: after {most} mistakes the rest is not read"));
         }
         Err(self.told)
     }

@@ -18,8 +18,10 @@ use iothub_core::store::{ModuleRecord, Record};
 use iothub_core::time::Timestamp;
 use iothub_core::twin::{Document, Metadata, SectionDraft, Twin, TwinDraft};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::VERSION;
+use super::body::{Body, Lists, count};
 use super::members::is_countable;
 use super::mistakes::{Mistakes, Place};
 use crate::json::configuration::{priority, queries};
@@ -69,6 +71,9 @@ const CONFIGURATION: &[&str] = &[
     "etag",
 ];
 const METRICS: &[&str] = &["queries"];
+const HUB_LISTS: Lists = &["devices", "configurations"];
+const DEVICE_LISTS: Lists = &["modules"];
+const NO_LISTS: Lists = &[];
 const TIME: &str = "a time such as \"2026-01-31T12:00:00Z\"";
 
 /// Reads the document of a hub: one that was taken of another, or a shorter one in which what is
@@ -76,9 +81,9 @@ const TIME: &str = "a time such as \"2026-01-31T12:00:00Z\"";
 ///
 /// # Errors
 ///
-/// Every mistake with its place, or, if there are very many, the first of them and their number.
-pub fn parse(document: Value, restoring: Restoring<'_>) -> Result<Snapshot, Vec<String>> {
-    let mut reader = Reader { restoring, mistakes: Mistakes::default() };
+/// Every mistake with its place, or, if there are very many, the first of them.
+pub fn parse(document: &RawValue, restoring: Restoring<'_>) -> Result<Snapshot, Vec<String>> {
+    let mut reader = Reader { restoring, mistakes: Mistakes::default(), parts: 0 };
     let snapshot = reader.hub(document);
     reader.mistakes.read_or_told(snapshot)
 }
@@ -86,45 +91,52 @@ pub fn parse(document: Value, restoring: Restoring<'_>) -> Result<Snapshot, Vec<
 pub(super) struct Reader<'a> {
     restoring: Restoring<'a>,
     pub(super) mistakes: Mistakes,
+    /// Devices, modules and configurations so far.
+    pub(super) parts: usize,
 }
 
 impl Reader<'_> {
-    fn hub(&mut self, document: Value) -> Snapshot {
+    fn hub(&mut self, document: &RawValue) -> Snapshot {
         let place = Place::default();
-        let Some(mut body) = self.object(&place, document) else { return Snapshot::default() };
-        let version = body.get("version").filter(|version| version.as_u64() != Some(VERSION));
+        let Some(body) = self.body(&place, document, HUB_LISTS) else {
+            return Snapshot::default();
+        };
+        let version =
+            body.members.get("version").filter(|version| version.as_u64() != Some(VERSION));
         if let Some(version) = version {
             // What another version means by the rest is not known.
-            self.mistakes.add(format!("version is {version}, expected {VERSION}"));
+            self.mistakes.add(format_args!("version is {version}, expected {VERSION}"));
             return Snapshot::default();
         }
-        self.known(&place, &body, HUB);
-        let devices = self.list(&place, &mut body, "devices");
-        let configurations = self.list(&place, &mut body, "configurations");
-        self.bounded(configurations.len(), limits::CONFIGURATIONS, "configurations");
+        self.known(&place, &body.members, HUB);
+        let list = |name| (place.member(name), body.list(name));
+        let configurations = body.list("configurations").map_or(0, count);
+        self.bounded(configurations, limits::CONFIGURATIONS, "configurations");
         Snapshot {
-            devices: self.each(devices, ("deviceId", device_id), Self::device),
+            devices: self.each(
+                list("devices"),
+                DEVICE_LISTS,
+                ("deviceId", device_id),
+                Self::device,
+            ),
             configurations: self.each(
-                configurations,
+                list("configurations"),
+                NO_LISTS,
                 ("id", ConfigurationId::parse),
                 Self::configuration,
             ),
         }
     }
 
-    fn device(
-        &mut self,
-        place: &Place,
-        id: Option<DeviceId>,
-        mut body: Document,
-    ) -> Option<Record> {
+    fn device(&mut self, place: &Place, id: Option<DeviceId>, body: Body<'_>) -> Option<Record> {
+        let modules = (place.member("modules"), body.list("modules"));
+        let mut body = body.members;
         self.known(place, &body, DEVICE);
         let identity = self.identity(place, &mut body);
         let authentication = self.authentication(place, &mut body);
         let history = self.history(place, &body);
         let twin = self.twin(place, &mut body);
-        let modules = self.list(place, &mut body, "modules");
-        let modules = self.each(modules, ("moduleId", module_id), Self::module);
+        let modules = self.each(modules, NO_LISTS, ("moduleId", module_id), Self::module);
         let id = id?;
         let ids = modules.iter().map(|module| &module.identity.id);
         self.mistakes.check(place, check_module_count(&id, ids));
@@ -137,7 +149,7 @@ impl Reader<'_> {
         &mut self,
         place: &Place,
         id: Option<ModuleId>,
-        mut body: Document,
+        Body { members: mut body, .. }: Body<'_>,
     ) -> Option<ModuleRecord> {
         self.known(place, &body, MODULE);
         let managed_by = self.mistakes.member(place, text_member(&body, "managedBy"));
@@ -251,7 +263,7 @@ impl Reader<'_> {
         &mut self,
         place: &Place,
         id: Option<ConfigurationId>,
-        mut body: Document,
+        Body { members: mut body, .. }: Body<'_>,
     ) -> Option<Configuration> {
         self.known(place, &body, CONFIGURATION);
         let metrics = self.mistakes.member(place, object_member(&mut body, "metrics"));

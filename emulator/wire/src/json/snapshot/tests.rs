@@ -11,7 +11,8 @@ use super::*;
 
 fn read_at(document: Value, seconds: u64) -> Result<Snapshot, Vec<String>> {
     let random = Random::seeded(seconds);
-    parse(document, Restoring { now: Timestamp::from_unix_seconds(seconds), random: &random })
+    let document = serde_json::value::to_raw_value(&document).unwrap();
+    parse(&document, Restoring { now: Timestamp::from_unix_seconds(seconds), random: &random })
 }
 
 fn read(document: Value) -> Result<Snapshot, Vec<String>> {
@@ -253,11 +254,42 @@ fn devices_have_as_many_modules_as_they_may() {
 }
 
 #[test]
-fn very_many_mistakes_are_counted() {
+fn of_very_many_mistakes_the_first_are_told() {
     let told = read(json!({"devices": vec![1; 5000], "configurations": vec![1; 101]})).unwrap_err();
     assert_eq!(told.len(), 1001);
     assert_eq!(told[0], "there are 101 configurations, expected at most 100");
-    assert_eq!(told[1000], "and 4102 more mistakes");
+    assert_eq!(told[1000], "and more: after 1000 mistakes the rest is not read");
+}
+
+#[test]
+fn what_cannot_be_read_is_told_with_its_place() {
+    let large = format!("[0{}]", ",0".repeat(4 << 20));
+    let deep = "[".repeat(200) + &"]".repeat(200);
+    let item =
+        |member: &str, value: &str| format!("{{\"deviceId\": \"d\", \"{member}\": {value}}}");
+    let table = [
+        (
+            item("twin", &large),
+            "devices[0] cannot be read: it has more than 8388608 bytes beside modules",
+        ),
+        (item("twin", &deep), "devices[0] cannot be read: recursion limit exceeded"),
+        (item("twin", "1e999"), "devices[0] cannot be read: number out of range"),
+        (
+            format!("{{\"deviceId\": \"d\", \"modules\": [{}]}}", item("twin", &large)),
+            "devices[0].modules[0] cannot be read: it has more than 8388608 bytes",
+        ),
+    ];
+    for (device, expected) in table {
+        let document = format!("{{\"devices\": [{device}]}}");
+        let random = Random::seeded(1);
+        let restoring = Restoring { now: Timestamp::from_unix_seconds(1), random: &random };
+        let told = parse(serde_json::from_str(&document).unwrap(), restoring).unwrap_err();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].starts_with(expected), "{told:?}, expected {expected:?}");
+    }
+    let told = read(json!({"devices": [], "x": "y".repeat(9 << 20)})).unwrap_err();
+    let expected = "the document cannot be read: it has more than 8388608 bytes beside devices and configurations";
+    assert!(told[0].starts_with(expected), "{told:?}");
 }
 
 #[derive(Clone, Debug)]
