@@ -108,9 +108,9 @@ fn text(bytes: &[u8]) -> Result<&str, String> {
 }
 
 fn place_of(why: Utf8Error, bytes: &[u8]) -> String {
-    let good = &bytes[..why.valid_up_to()];
-    let line = good.split(|byte| *byte == b'\n').count();
-    format!("line {line}, byte {} of all", good.len() + 1)
+    let good = why.valid_up_to();
+    let line = 1 + bytes.iter().take(good).filter(|byte| **byte == b'\n').count();
+    format!("line {line}, byte {} of all", good + 1)
 }
 
 /// The name of a file says what is in it; where it does not, what is JSON as a whole, or begins like

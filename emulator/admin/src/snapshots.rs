@@ -87,10 +87,11 @@ async fn in_time<T>(
     time: Duration,
     read: impl Future<Output = Result<T, Response>>,
 ) -> Result<T, Response> {
-    timeout(time, read).await.unwrap_or_else(|_| {
+    let slow = |_| {
         let message = format!("the body took longer than {time:?}");
-        Err(refusal(StatusCode::REQUEST_TIMEOUT, "SnapshotTooSlow", &message))
-    })
+        refusal(StatusCode::REQUEST_TIMEOUT, "SnapshotTooSlow", &message)
+    };
+    timeout(time, read).await.map_err(slow)?
 }
 
 async fn place() -> Result<SemaphorePermit<'static>, Response> {

@@ -263,7 +263,7 @@ fn of_very_many_mistakes_the_first_are_told() {
 
 #[test]
 fn what_cannot_be_read_is_told_with_its_place() {
-    let large = format!("[0{}]", ",0".repeat(4 << 20));
+    let large = format!("{{\"tags\": \"{}\"}}", "x".repeat(9 << 20));
     let deep = "[".repeat(200) + &"]".repeat(200);
     let item =
         |member: &str, value: &str| format!("{{\"deviceId\": \"d\", \"{member}\": {value}}}");
