@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use iothub_core::devicebound::Outgoing as OutgoingMessage;
 use iothub_core::error::HubError;
 use iothub_core::event::Message;
-use iothub_core::fault::{AnswerFault, corrupted};
+use iothub_core::fault::AnswerFault;
 use iothub_core::ids::IdentityId;
 use iothub_core::limits;
 use iothub_core::method::CallId;
@@ -280,15 +280,8 @@ impl Conversation {
             let status = i32::try_from(error.code().number / 1000).unwrap_or(500);
             (status, None, json::error::flat(&error, &tracking_id, now))
         });
-        let body = match self.answer_fault.take() {
-            None => body.into_bytes(),
-            Some(AnswerFault::Lost) => return,
-            Some(AnswerFault::Late(span)) => {
-                self.hub.wait(span).await;
-                body.into_bytes()
-            }
-            Some(AnswerFault::Corrupt) => corrupted(body.as_bytes()),
-        };
+        let fault = self.answer_fault.take();
+        let Some(body) = self.hub.faulty_body(body, fault).await else { return };
         let mut annotations = vec![("status", Value::Int(status))];
         annotations.extend(version.map(|version| ("version", long(version))));
         let resource = message.annotation("resource").filter(|resource| **resource != Value::Null);

@@ -76,7 +76,6 @@ struct Inner {
     throttles: Option<Throttles>,
     ports: Ports,
     live: Arc<Live>,
-    journal: Arc<Journal>,
     transfers: Transfers,
     faults: Faults,
     /// Signs what clients hold between the pages of a query. Of this life of this hub only, so that
@@ -133,7 +132,7 @@ impl Hub {
             presences,
             notices,
             devicebound: Queues::new(journal.clone()),
-            journal: journal.clone(),
+            journal,
             clock: ports.clock.clone(),
         });
         ports.records.watch(live.clone());
@@ -147,7 +146,6 @@ impl Hub {
             throttles,
             ports,
             live,
-            journal,
             transfers: Transfers::default(),
             faults: Faults::default(),
             continuation_key,
@@ -189,12 +187,12 @@ impl Hub {
 
     /// What arrived and what was decided.
     pub fn journal(&self) -> &Arc<Journal> {
-        &self.0.journal
+        &self.0.live.journal
     }
 
     /// Writes into the journal.
     pub fn note(&self, id: Option<&IdentityId>, what: What) {
-        self.0.journal.write(self.now(), id, what);
+        self.0.live.journal.write(self.now(), id, what);
     }
 
     /// Writes into the journal that somebody was not let in.

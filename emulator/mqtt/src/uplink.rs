@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use iothub_core::error::HubError;
 use iothub_core::event::Message;
+use iothub_core::fault::AnswerFault;
 use iothub_core::fault::line::{Line, Loss};
 use iothub_core::fault::message::{FaultKind, FaultMessage, Victim};
-use iothub_core::fault::{AnswerFault, corrupted};
 use iothub_core::hub::Hub;
 use iothub_core::method::CallId;
 use iothub_core::session::{Assurance, Channel, DeviceSession, Protocol};
@@ -257,15 +257,7 @@ impl Uplink {
         }
         let Answer { status, version, body } = answer.unwrap_or_else(|error| self.failure(&error));
         let topic = DownlinkTopic::TwinResponse { rid, status, version }.to_string();
-        let body = match fault {
-            None => body.into_bytes(),
-            Some(AnswerFault::Lost) => return,
-            Some(AnswerFault::Late(span)) => {
-                self.hub.wait(span).await;
-                body.into_bytes()
-            }
-            Some(AnswerFault::Corrupt) => corrupted(body.as_bytes()),
-        };
+        let Some(body) = self.hub.faulty_body(body, fault).await else { return };
         frame::write_publish(output, topic, body);
     }
 

@@ -150,6 +150,17 @@ impl Hub {
         self.0.faults.obey_messages(obey);
     }
 
+    /// What becomes of the body of an answer; none if the answer never comes.
+    pub async fn faulty_body(&self, body: String, fault: Option<AnswerFault>) -> Option<Vec<u8>> {
+        match fault {
+            None => {}
+            Some(AnswerFault::Lost) => return None,
+            Some(AnswerFault::Late(span)) => self.wait(span).await,
+            Some(AnswerFault::Corrupt) => return Some(fault::corrupted(body.as_bytes())),
+        }
+        Some(body.into_bytes())
+    }
+
     pub(crate) fn injected(&self) -> &Faults {
         &self.0.faults
     }
