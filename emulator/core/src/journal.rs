@@ -57,7 +57,7 @@ pub enum What {
         /// The event.
         event: Arc<Event>,
         /// The endpoints that it went to.
-        endpoints: Vec<String>,
+        endpoints: Arc<[String]>,
         /// Why it went to none, if it did.
         why: Option<String>,
     },

@@ -38,13 +38,15 @@ pub struct Wiring {
     outlets: Vec<Outlet>,
     /// Asked for every event and every change of a twin.
     plain: bool,
+    /// The name of the built-in endpoint, as the journal shares it between events.
+    built_in: Arc<[String]>,
     listened: [bool; EventSource::ALL.len()],
 }
 
 /// An event on its way.
 pub(crate) struct Routed {
     event: Arc<Event>,
-    endpoints: Vec<String>,
+    endpoints: Arc<[String]>,
     /// Why no route takes it, if that is so.
     dropped: Option<String>,
     /// Its copies for the endpoints that it has yet to reach.
@@ -70,6 +72,7 @@ impl Wiring {
     fn new(routing: Routing, outlets: Vec<Outlet>) -> Self {
         Self {
             plain: routing.is_plain(),
+            built_in: Arc::from([BUILT_IN.to_owned()]),
             listened: EventSource::ALL.map(|source| routing.listens(source)),
             outlets,
             routing,
@@ -108,7 +111,7 @@ impl Hub {
         if self.routing().plain && event.source == EventSource::Telemetry {
             let event = Arc::new(event);
             append(&**self.events(), event.clone()).await?;
-            self.note_event(event, vec![BUILT_IN.to_owned()], None);
+            self.note_event(event, self.routing().built_in.clone(), None);
             return Ok(());
         }
         let mut routed = self.routed(event).await?;
@@ -122,8 +125,7 @@ impl Hub {
             self.hand_over(target, event).await?;
             routed.left.pop_front();
         }
-        let endpoints = std::mem::take(&mut routed.endpoints);
-        self.note_event(routed.event.clone(), endpoints, routed.dropped.take());
+        self.note_event(routed.event.clone(), routed.endpoints.clone(), routed.dropped.take());
         Ok(())
     }
 
@@ -136,7 +138,7 @@ impl Hub {
         }
     }
 
-    fn note_event(&self, event: Arc<Event>, endpoints: Vec<String>, why: Option<String>) {
+    fn note_event(&self, event: Arc<Event>, endpoints: Arc<[String]>, why: Option<String>) {
         let id = event.sender.clone();
         self.note(Some(&id), What::Event { event, endpoints, why });
     }
