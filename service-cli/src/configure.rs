@@ -1,9 +1,8 @@
 //! The back end of the tutorial: asks a device for a configuration and waits until it agrees.
 //!
 //! Desired `configId` and `sendFrequency` are set; the device is done once it reports both with
-//! the same values. [`configure`] waits for that, [`watch`] goes on.
+//! the same values. [`configure`] waits for that, a [`Watch`] goes on.
 
-use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use iothub_core::ids::{DeviceId, ETag, Precondition};
@@ -89,43 +88,6 @@ pub fn configure(
     Ok(Outcome { before, after, config_id, agreed, waited: started.elapsed() })
 }
 
-/// Asks `device` for `change` and tells of every change of its twin from then on, until `progress`
-/// breaks off.
-///
-/// # Errors
-///
-/// The twin could not be read or changed.
-pub fn watch<B>(
-    client: &Client,
-    device: &DeviceId,
-    change: &Change,
-    mut progress: impl FnMut(Progress<'_>) -> ControlFlow<B>,
-) -> Result<B, Error> {
-    let (before, _, mut last) = ask(client, device, change)?;
-    for word in [Progress::Before(&before), Progress::Asked(&last)] {
-        if let ControlFlow::Break(end) = progress(word) {
-            return Ok(end);
-        }
-    }
-    let mut pause = FIRST_PAUSE;
-    loop {
-        std::thread::sleep(pause);
-        pause = longer(pause, &client.host().name);
-        let told = match client.get_twin(&device.clone().into()) {
-            Ok(twin) if twin.version() == last.version() => continue,
-            Ok(twin) => {
-                last = twin;
-                progress(Progress::Changed(&last))
-            }
-            Err(error) if error.is_transient() => progress(Progress::Retrying(&error)),
-            Err(error) => return Err(error),
-        };
-        if let ControlFlow::Break(end) = told {
-            return Ok(end);
-        }
-    }
-}
-
 /// The id to ask for if none was given: one more than the desired one, else than the reported
 /// one, else than zero.
 ///
@@ -178,6 +140,56 @@ fn ask(client: &Client, device: &DeviceId, change: &Change) -> Result<(Twin, i64
 
 fn unchanged(twin: &Twin) -> Precondition {
     twin.etag().map_or(Precondition::None, |etag| Precondition::Matches(ETag::new(etag)))
+}
+
+/// A device that was asked for a change, and its twin from then on.
+pub struct Watch {
+    client: Client,
+    device: DeviceId,
+    before: Twin,
+    last: Twin,
+    pause: Duration,
+}
+
+impl Watch {
+    /// Asks `device` for `change`.
+    ///
+    /// # Errors
+    ///
+    /// The twin could not be read or changed.
+    pub fn start(client: &Client, device: &DeviceId, change: &Change) -> Result<Self, Error> {
+        let (before, _, last) = ask(client, device, change)?;
+        let (client, device) = (client.clone(), device.clone());
+        Ok(Self { client, device, before, last, pause: FIRST_PAUSE })
+    }
+
+    /// The twin before anything was asked.
+    pub fn before(&self) -> &Twin {
+        &self.before
+    }
+
+    /// The twin when it was last read.
+    pub fn twin(&self) -> &Twin {
+        &self.last
+    }
+
+    /// Waits until the twin has changed.
+    ///
+    /// # Errors
+    ///
+    /// The twin could not be read this time; where that [is transient](Error::is_transient), the
+    /// wait may go on.
+    pub fn changed(&mut self) -> Result<&Twin, Error> {
+        loop {
+            std::thread::sleep(self.pause);
+            self.pause = longer(self.pause, &self.client.host().name);
+            let twin = self.client.get_twin(&self.device.clone().into())?;
+            if twin.version() != self.last.version() {
+                self.last = twin;
+                return Ok(&self.last);
+            }
+        }
+    }
 }
 
 struct Goal {

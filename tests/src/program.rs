@@ -135,10 +135,15 @@ impl Emulator {
     }
 
     /// Asks it to stop, as Ctrl-C does, and gives its exit code.
-    pub fn interrupt(mut self) -> Option<i32> {
+    pub fn interrupt(self) -> Option<i32> {
+        self.stop("-INT")
+    }
+
+    /// Asks it to stop by this signal, and gives its exit code.
+    pub fn stop(mut self, signal: &str) -> Option<i32> {
         let pid = self.child.id().to_string();
-        let status = Command::new("kill").args(["-INT", &pid]).status().unwrap();
-        assert!(status.success(), "kill -INT {pid}: {status}");
+        let status = Command::new("kill").args([signal, &pid]).status().unwrap();
+        assert!(status.success(), "kill {signal} {pid}: {status}");
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().unwrap() {

@@ -9,6 +9,8 @@
 
 #[path = "cli/routes.rs"]
 mod routes;
+#[path = "cli/stop.rs"]
+mod stop;
 #[path = "cli/watch.rs"]
 mod watch;
 
@@ -47,6 +49,23 @@ fn service_json(emulator: &Emulator, arguments: &[&str]) -> Value {
 
 /// A program that runs until it is dropped.
 struct Running(Child);
+
+impl Running {
+    /// Sends it a signal, and gives its exit code, which a process that a signal ended has not.
+    fn stop(mut self, signal: &str) -> Option<i32> {
+        let pid = self.0.id().to_string();
+        let sent = std::process::Command::new("kill").args([signal, &pid]).status();
+        assert!(sent.unwrap().success());
+        let deadline = Instant::now() + LIMIT;
+        while Instant::now() < deadline {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                return status.code();
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("{pid} did not stop within {LIMIT:?} of {signal}");
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -96,19 +115,8 @@ impl Device {
     }
 
     /// Interrupts it, as Ctrl-C does, and gives its exit code.
-    fn interrupt(mut self) -> Option<i32> {
-        let pid = self.process.0.id().to_string();
-        assert!(
-            std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success()
-        );
-        let deadline = Instant::now() + LIMIT;
-        while Instant::now() < deadline {
-            if let Some(status) = self.process.0.try_wait().unwrap() {
-                return status.code();
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        panic!("{DEVICE_SIM} did not stop within {LIMIT:?}");
+    fn interrupt(self) -> Option<i32> {
+        self.process.stop("-INT")
     }
 }
 

@@ -132,9 +132,13 @@ fn body(text: &str) -> Result<Vec<u8>, Failure> {
 fn feedback(session: &mut Session<'_>, args: &FeedbackArgs) -> Result<Verdict, Failure> {
     let amqp = session.amqp()?;
     let out = &mut session.out;
-    live::run(async {
-        let mut feedback = amqp.feedback().await?;
-        let mut listening = args.limits.start();
+    live::listen(args.limits, async |listening| {
+        let connecting = amqp.feedback();
+        let Ok(connected) = listening.open(connecting).await else { return Ok(Verdict::Yes) };
+        let mut feedback = connected?;
+        if out.format() == Format::Text {
+            crate::output::note("listening for feedback; Ctrl-C ends it");
+        }
         let verdict = loop {
             let records = match listening.next(feedback.next()).await {
                 Ok(records) => records?,

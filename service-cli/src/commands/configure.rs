@@ -38,7 +38,7 @@ pub(crate) struct ConfigureArgs {
 pub(crate) fn run(session: &mut Session<'_>, args: &ConfigureArgs) -> Result<Verdict, Failure> {
     let change = Change { config_id: args.config_id, send_frequency: args.send_frequency.clone() };
     if args.watch {
-        return watch::run(session, args, &change);
+        return watch::run(session, args, change);
     }
     let mut story = Story { out: &mut session.out, args, last: None, interrupted: false };
     let mut told = Ok(());

@@ -62,12 +62,13 @@ fn monitor(session: &mut Session<'_>, args: &MonitorArgs) -> Result<Verdict, Fai
     };
     let amqp = session.amqp()?;
     let out = &mut session.out;
-    live::run(async {
-        let mut monitor = amqp.monitor(&args.consumer_group, since).await?;
+    live::listen(args.limits, async |listening| {
+        let connecting = amqp.monitor(&args.consumer_group, since);
+        let Ok(connected) = listening.open(connecting).await else { return Ok(Verdict::Yes) };
+        let mut monitor = connected?;
         if out.format() == Format::Text {
             crate::output::note("listening for events; Ctrl-C ends it");
         }
-        let mut listening = args.limits.start();
         let verdict = loop {
             let event = match listening.next(monitor.next()).await {
                 Ok(event) => event?,

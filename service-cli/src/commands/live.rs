@@ -4,14 +4,16 @@ use std::future::Future;
 use std::time::Duration;
 
 use clap::Args;
-use tokio::signal::ctrl_c;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 
 use crate::args::duration;
 use crate::commands::{Failure, Verdict};
+use crate::signals::Signals;
 
 /// How long to listen; without any of them until Ctrl-C.
-#[derive(Args, Clone, Copy, Debug)]
+#[derive(Args, Clone, Copy, Debug, Default)]
 pub(crate) struct Limits {
     /// Stop after this many
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -21,20 +23,31 @@ pub(crate) struct Limits {
     timeout: Option<Duration>,
 }
 
-/// What is left of the limits.
+/// What is left of the limits, and the signals that end it early.
 pub(crate) struct Listening {
     left: Option<u64>,
+    timeout: Option<Duration>,
     deadline: Option<Instant>,
-}
-
-impl Limits {
-    pub(crate) fn start(self) -> Listening {
-        let deadline = self.timeout.map(|timeout| Instant::now() + timeout);
-        Listening { left: self.count, deadline }
-    }
+    signals: Signals,
 }
 
 impl Listening {
+    fn new(limits: Limits) -> Result<Self, Failure> {
+        let Limits { count: left, timeout } = limits;
+        Ok(Self { left, timeout, deadline: None, signals: Signals::catch()? })
+    }
+
+    /// What there is to listen to, or how listening ended before it was there. The time that is
+    /// left counts from then on.
+    pub(crate) async fn open<T>(&mut self, what: impl Future<Output = T>) -> Result<T, Verdict> {
+        let opened = tokio::select! {
+            opened = what => opened,
+            () = self.signals.next() => return Err(Verdict::Yes),
+        };
+        self.deadline = self.timeout.map(|timeout| Instant::now() + timeout);
+        Ok(opened)
+    }
+
     /// Counts what was shown.
     pub(crate) fn seen(&mut self, number: usize) {
         let number = u64::try_from(number).unwrap_or(u64::MAX);
@@ -42,12 +55,13 @@ impl Listening {
     }
 
     /// What comes next, or how listening ended.
-    pub(crate) async fn next<T>(&self, what: impl Future<Output = T>) -> Result<T, Verdict> {
+    pub(crate) async fn next<T>(&mut self, what: impl Future<Output = T>) -> Result<T, Verdict> {
         if self.left == Some(0) {
             return Err(Verdict::Yes);
         }
+        let deadline = self.deadline;
         let late = async {
-            match self.deadline {
+            match deadline {
                 Some(deadline) => sleep_until(deadline).await,
                 None => std::future::pending().await,
             }
@@ -55,14 +69,38 @@ impl Listening {
         tokio::select! {
             thing = what => Ok(thing),
             () = late => Err(if self.left.is_some() { Verdict::No } else { Verdict::Yes }),
-            _ = ctrl_c() => Err(Verdict::Yes),
+            () = self.signals.next() => Err(Verdict::Yes),
         }
     }
 }
 
 /// Runs what has to wait for the network in two directions.
 pub(crate) fn run<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+    runtime()?.block_on(work)
+}
+
+/// Runs what listens until there was enough, or somebody asks the program to stop.
+pub(crate) fn listen(
+    limits: Limits,
+    work: impl AsyncFnOnce(&mut Listening) -> Result<Verdict, Failure>,
+) -> Result<Verdict, Failure> {
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async { work(&mut Listening::new(limits)?).await });
+    // A call that still blocks has nobody to tell any more.
+    runtime.shutdown_background();
+    ended
+}
+
+/// A call that blocks, as a future. Dropping it leaves the call alone.
+pub(crate) async fn blocking<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> T {
+    match spawn_blocking(call).await {
+        Ok(done) => done,
+        Err(why) => std::panic::resume_unwind(why.into_panic()),
+    }
+}
+
+fn runtime() -> Result<Runtime, Failure> {
+    Ok(Builder::new_current_thread().enable_all().build()?)
 }
 
 #[cfg(test)]
@@ -70,6 +108,19 @@ mod tests {
     use std::future::{pending, ready};
 
     use super::*;
+
+    /// Listens for something, and gives the verdict.
+    fn outcome<T>(limits: Limits, seen: usize, what: impl Future<Output = T>) -> Option<Verdict> {
+        let mut outcome = None;
+        let ended = listen(limits, async |listening| {
+            assert_eq!(listening.open(ready(7)).await, Ok(7));
+            listening.seen(seen);
+            outcome = listening.next(what).await.err();
+            Ok(Verdict::Yes)
+        });
+        assert_eq!(ended.unwrap(), Verdict::Yes);
+        outcome
+    }
 
     #[test]
     fn listening_ends_with_the_count_or_the_time() {
@@ -81,15 +132,8 @@ mod tests {
         ];
         for (count, timeout, seen, expected) in table {
             let limits = Limits { count, timeout };
-            let outcome = run(async {
-                let mut listening = limits.start();
-                listening.seen(seen);
-                Ok(listening.next(pending::<()>()).await)
-            });
-            assert_eq!(outcome.unwrap(), Err(expected), "{limits:?}");
+            assert_eq!(outcome(limits, seen, pending::<()>()), Some(expected), "{limits:?}");
         }
-        let limits = Limits { count: Some(1), timeout: None };
-        let outcome = run(async { Ok(limits.start().next(ready(7)).await) });
-        assert_eq!(outcome.unwrap(), Ok(7));
+        assert_eq!(outcome(Limits { count: Some(1), timeout: None }, 0, ready(7)), None);
     }
 }

@@ -10,8 +10,10 @@ use iothub_core::ids::{DeviceId, IdentityId, ModuleId, Precondition};
 use iothub_core::time::Timestamp;
 use serde_json::{Map, Value, json};
 use service_cli::{Error, Twin, clock, diff};
+use tokio::time::sleep;
 
 use crate::args::{Format, duration};
+use crate::commands::live::{self, Limits};
 use crate::commands::{Failure, Session, Verdict, etag};
 use crate::output;
 
@@ -150,43 +152,69 @@ fn watch(
     id: &IdentityId,
     interval: Duration,
 ) -> Result<Verdict, Failure> {
-    let now = clock::system();
-    let mut last = session.client.get_twin(id).map_err(Failure::of_looking)?;
+    live::listen(Limits::default(), async |listening| {
+        let Ok(first) = listening.open(look(session, id, Duration::ZERO)).await else {
+            return Ok(Verdict::Yes);
+        };
+        let mut last = first.map_err(Failure::of_looking)?;
+        show_first(session, id, &last)?;
+        let mut interrupted = false;
+        loop {
+            let Ok(looked) = listening.next(look(session, id, interval)).await else {
+                return Ok(Verdict::Yes);
+            };
+            match looked {
+                Ok(twin) => {
+                    interrupted = false;
+                    if twin.version() != last.version() {
+                        show_next(session, &last, &twin)?;
+                    }
+                    last = twin;
+                }
+                // A hub that restarts is waited for, and said so once.
+                Err(error) if error.is_transient() => {
+                    if !interrupted {
+                        output::warn(&format!("{error}; trying again every {interval:?}"));
+                    }
+                    interrupted = true;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    })
+}
+
+/// The twin after a pause.
+fn look(
+    session: &Session<'_>,
+    id: &IdentityId,
+    pause: Duration,
+) -> impl Future<Output = Result<Twin, Error>> + use<> {
+    let (client, id) = (session.client.clone(), id.clone());
+    async move {
+        sleep(pause).await;
+        live::blocking(move || client.get_twin(&id)).await
+    }
+}
+
+fn show_first(session: &mut Session<'_>, id: &IdentityId, twin: &Twin) -> io::Result<()> {
     match session.out.format() {
-        Format::Json => session.out.document_line(&last.to_value())?,
+        Format::Json => session.out.document_line(&twin.to_value()),
         Format::Text => {
             session.out.title(&format!("twin of {id}"))?;
-            session.out.document(&last.essence())?;
+            session.out.document(&twin.essence())
         }
     }
-    let mut interrupted = false;
-    loop {
-        std::thread::sleep(interval);
-        let twin = match session.client.get_twin(id) {
-            Ok(twin) => twin,
-            // A hub that restarts is waited for, and said so once.
-            Err(error) if error.is_transient() => {
-                if !interrupted {
-                    output::warn(&format!("{error}; trying again every {interval:?}"));
-                }
-                interrupted = true;
-                continue;
-            }
-            Err(error) => return Err(error.into()),
-        };
-        interrupted = false;
-        if twin.version() == last.version() {
-            continue;
+}
+
+fn show_next(session: &mut Session<'_>, last: &Twin, twin: &Twin) -> io::Result<()> {
+    match session.out.format() {
+        Format::Json => session.out.document_line(&twin.to_value()),
+        Format::Text => {
+            let seconds = Timestamp::from_unix_seconds(clock::system()().unix_seconds());
+            session.out.title(&format!("changed, seen at {seconds}"))?;
+            show_change(session, last, twin)
         }
-        match session.out.format() {
-            Format::Json => session.out.document_line(&twin.to_value())?,
-            Format::Text => {
-                let seconds = Timestamp::from_unix_seconds(now().unix_seconds());
-                session.out.title(&format!("changed, seen at {seconds}"))?;
-                show_change(session, &last, &twin)?;
-            }
-        }
-        last = twin;
     }
 }
 

@@ -2,14 +2,14 @@
 
 use super::*;
 
-/// A program whose lines are read as they come.
-struct Told {
-    _process: Running,
+/// service-cli, whose lines are read as they come.
+pub(super) struct Told {
+    pub(super) process: Running,
     lines: BufReader<ChildStdout>,
 }
 
 impl Told {
-    fn start(emulator: &Emulator, arguments: &[&str]) -> Self {
+    pub(super) fn start(emulator: &Emulator, arguments: &[&str]) -> Self {
         let mut child = program::command(SERVICE_CLI, emulator.state_dir())
             .args(arguments)
             .stdin(Stdio::null())
@@ -17,11 +17,11 @@ impl Told {
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());
-        Self { _process: Running(child), lines }
+        Self { process: Running(child), lines }
     }
 
     /// Reads until a line that begins so, and gives it.
-    fn until(&mut self, beginning: &str) -> String {
+    pub(super) fn until(&mut self, beginning: &str) -> String {
         let mut seen = String::new();
         loop {
             let start = seen.len();

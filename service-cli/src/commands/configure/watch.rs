@@ -1,31 +1,46 @@
 //! `configure --watch`: the same, and what comes after.
 
 use std::io;
-use std::ops::ControlFlow;
 use std::time::Instant;
 
-use service_cli::configure::{agrees, watch};
+use service_cli::configure::{Watch, agrees};
 use service_cli::twin::Section;
 use service_cli::{Change, Progress, Twin};
 
 use super::{ConfigureArgs, Story, end, tell_end, wanted};
 use crate::args::Format;
+use crate::commands::live::{self, Limits};
 use crate::commands::{Failure, Session, Verdict};
 
-/// Ends with the process, or when nobody reads any more.
+/// Ends when somebody asks the program to stop, or when nobody reads any more.
 pub(super) fn run(
     session: &mut Session<'_>,
     args: &ConfigureArgs,
-    change: &Change,
+    change: Change,
 ) -> Result<Verdict, Failure> {
+    let (client, device) = (session.client.clone(), args.device.clone());
     let story = Story { out: &mut session.out, args, last: None, interrupted: false };
     let mut watching = Watching { story, before: None, asked: Instant::now() };
-    let why =
-        watch(&session.client, &args.device, change, |progress| match watching.tell(progress) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(why) => ControlFlow::Break(why),
-        })?;
-    Err(why.into())
+    live::listen(Limits::default(), async |listening| {
+        let asking = live::blocking(move || Watch::start(&client, &device, &change));
+        let Ok(asked) = listening.open(asking).await else { return Ok(Verdict::Yes) };
+        let mut watch = asked?;
+        watching.tell(Progress::Before(watch.before()))?;
+        watching.tell(Progress::Asked(watch.twin()))?;
+        loop {
+            let looking = live::blocking(move || {
+                let seen = watch.changed().map(drop);
+                (watch, seen)
+            });
+            let Ok(looked) = listening.next(looking).await else { return Ok(Verdict::Yes) };
+            watch = looked.0;
+            match looked.1 {
+                Ok(()) => watching.tell(Progress::Changed(watch.twin()))?,
+                Err(why) if why.is_transient() => watching.tell(Progress::Retrying(&why))?,
+                Err(why) => return Err(why.into()),
+            }
+        }
+    })
 }
 
 /// The story of one request after the other.
