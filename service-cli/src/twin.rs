@@ -48,6 +48,11 @@ impl Twin {
         self.field("version")?.as_u64()
     }
 
+    /// Whether the service says that the device is not there; it says so of devices over HTTPS too.
+    pub fn is_disconnected(&self) -> bool {
+        self.field("connectionState").and_then(Value::as_str) == Some("Disconnected")
+    }
+
     /// The tag that a conditional change has to name.
     pub fn etag(&self) -> Option<&str> {
         self.field("etag")?.as_str()

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use iothub_core::ids::DeviceId;
 use serde_json::{Value, json};
+use service_cli::configure::agrees;
 use service_cli::twin::Section;
 use service_cli::{Change, Outcome, Progress, Twin, configure, diff};
 
@@ -79,7 +80,8 @@ impl Story<'_> {
             }
             Progress::Asked(twin) => {
                 self.last = Some(twin.clone());
-                self.out.title(&self.asked(twin))
+                self.out.title(&self.asked(twin))?;
+                self.absence(twin)
             }
             Progress::Changed(twin) => {
                 self.interrupted = false;
@@ -95,6 +97,15 @@ impl Story<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// Says why nothing comes from a device that has not heard yet what is asked of it.
+    fn absence(&mut self, twin: &Twin) -> io::Result<()> {
+        if !twin.is_disconnected() || agrees(twin) {
+            return Ok(());
+        }
+        let device = &self.args.device;
+        self.out.line(&format!("  {device} is not connected; the desired properties wait for it"))
     }
 
     fn asked(&self, twin: &Twin) -> String {

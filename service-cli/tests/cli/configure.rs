@@ -30,6 +30,7 @@ fn hub(looks_until_done: u32) -> Hub {
         }
         Answer::json(&json!({
             "deviceId": "d", "etag": etag.to_string(), "version": version,
+            "connectionState": "Connected",
             "properties": {"desired": desired, "reported": reported},
         }))
     })
@@ -50,6 +51,7 @@ fn a_device_that_agrees_is_a_yes() {
     ] {
         assert!(text.contains(expected), "{expected:?} is not in\n{text}");
     }
+    assert!(!text.contains("not connected"), "{text}");
     assert!(!text.contains('\x1b'), "a pipe has no colours: {text:?}");
     // The first attempt was refused, since the twin had changed after it was read.
     let patches: Vec<Request> =
@@ -60,6 +62,20 @@ fn a_device_that_agrees_is_a_yes() {
         patches[1].json(),
         json!({"properties": {"desired": {"configId": 2, "sendFrequency": "5m"}}})
     );
+}
+
+#[test]
+fn a_device_that_is_not_connected_is_said_to_be_so_once() {
+    let desired = json!({"configId": 1, "sendFrequency": "5m"});
+    let hub = Hub::plain(move |_| {
+        Answer::json(&json!({
+            "version": 1, "connectionState": "Disconnected", "properties": {"desired": desired},
+        }))
+    });
+    let asked =
+        "waiting up to 200ms\n  d is not connected; the desired properties wait for it\nnot";
+    let arguments = ["configure", "d", "5m", "--config-id", "1", "--timeout", "200ms"];
+    hub.cli().args(arguments).assert().code(1).stdout(contains(asked));
 }
 
 #[test]

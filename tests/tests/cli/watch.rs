@@ -2,6 +2,8 @@
 
 use super::*;
 
+const ABSENT: &str = "  d1 is not connected; the desired properties wait for it";
+
 /// service-cli, whose lines are read as they come.
 pub(super) struct Told {
     pub(super) process: Running,
@@ -20,6 +22,12 @@ impl Told {
         Self { process: Running(child), lines }
     }
 
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        assert!(self.lines.read_line(&mut line).unwrap() > 0, "ended before a line");
+        line.trim_end().to_owned()
+    }
+
     /// Reads until a line that begins so, and gives it.
     pub(super) fn until(&mut self, beginning: &str) -> String {
         let mut seen = String::new();
@@ -33,6 +41,14 @@ impl Told {
     }
 }
 
+fn await_disconnected(emulator: &Emulator, device: &str) {
+    let deadline = Instant::now() + LIMIT;
+    let state = || service_json(emulator, &["twin", "show", device])["connectionState"].clone();
+    while state() != "Disconnected" {
+        assert!(Instant::now() < deadline, "{device} is still connected");
+    }
+}
+
 #[test]
 fn a_back_end_that_watches_sees_every_agreement() {
     let emulator = Emulator::start();
@@ -41,10 +57,11 @@ fn a_back_end_that_watches_sees_every_agreement() {
     told.until("twin of d1 before");
     let asked = told.until("asked for");
     assert_eq!(asked, "asked for configId 1, sendFrequency \"5m\"; waiting until Ctrl-C");
+    assert_eq!(told.line(), ABSENT);
 
     // The device comes later, and may be asked for something else by somebody else.
     let text = service_cli(&emulator, &["device", "connection-string", "d1"]);
-    let _device = Device::start(&emulator, text.trim());
+    let device = Device::start(&emulator, text.trim());
     told.until("  device reports");
     told.until("agreed after");
     service_cli(&emulator, &["configure", "d1", "1m"]);
@@ -52,6 +69,14 @@ fn a_back_end_that_watches_sees_every_agreement() {
     assert_eq!(asked, "somebody else asked for configId 2, sendFrequency \"1m\"");
     let agreed = told.until("agreed after");
     assert!(agreed.ends_with("s; twin of d1 after"), "{agreed}");
+
+    // And may be away again when it is asked.
+    assert_eq!(device.interrupt(), Some(0));
+    await_disconnected(&emulator, "d1");
+    let desired = r#"{"configId": 3, "sendFrequency": "2m"}"#;
+    service_cli(&emulator, &["twin", "update", "d1", "--desired", desired]);
+    told.until("somebody else");
+    assert_eq!(told.line(), ABSENT);
 }
 
 #[test]

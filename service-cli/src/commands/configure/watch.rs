@@ -75,6 +75,7 @@ impl Watching<'_> {
                     self.before = last.clone();
                     let line = format!("somebody else asked for {}", wanted(twin));
                     self.story.out.title(&line)?;
+                    self.story.absence(twin)?;
                 }
                 self.story.tell(progress)?;
                 let is_new = asked || last.is_none_or(|last| !agrees(&last));
