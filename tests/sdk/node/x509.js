@@ -8,10 +8,13 @@ const os = require('node:os');
 const path = require('node:path');
 
 const { Message, NoRetry } = require('azure-iot-common');
-const { Client } = require('azure-iot-device');
+const { Client, ModuleClient, X509AuthenticationProvider } = require('azure-iot-device');
 const { Amqp, AmqpWs } = require('azure-iot-device-amqp');
 const { Mqtt, MqttWs } = require('azure-iot-device-mqtt');
-const { assert, main, plain, registry, report, test, body } = require('./harness');
+const { Client: ServiceClient } = require('azure-iothub');
+const {
+  assert, body, eventFrom, eventually, main, plain, registry, report, test,
+} = require('./harness');
 
 const HOST = /HostName=([^;]*)/.exec(process.env.IOTHUB_CONNECTION_STRING)[1];
 const TRANSPORTS = [Mqtt, MqttWs, Amqp, AmqpWs];
@@ -22,16 +25,21 @@ function openssl(...args) {
   execFileSync('openssl', args, quiet);
 }
 
+/** A common name as openssl takes it, for which a slash begins the next part. */
+function subject(name) {
+  return `/CN=${name.replaceAll('/', '\\/')}`;
+}
+
 /** Somebody who has a certificate and its key. */
 class Party {
   constructor(name) {
-    this.certificateFile = path.join(folder, `${name}-${randomUUID()}.pem`);
+    this.certificateFile = path.join(folder, `${name.replaceAll('/', '-')}-${randomUUID()}.pem`);
     this.keyFile = `${this.certificateFile}.key`;
   }
 
   static selfSigned(name) {
     const party = new Party(name);
-    openssl('req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', `/CN=${name}`, '-days', '30',
+    openssl('req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', subject(name), '-days', '30',
       '-keyout', party.keyFile, '-out', party.certificateFile);
     return party;
   }
@@ -39,7 +47,7 @@ class Party {
   issue(name) {
     const party = new Party(name);
     const request = `${party.certificateFile}.csr`;
-    openssl('req', '-new', '-newkey', 'rsa:2048', '-nodes', '-subj', `/CN=${name}`,
+    openssl('req', '-new', '-newkey', 'rsa:2048', '-nodes', '-subj', subject(name),
       '-keyout', party.keyFile, '-out', request);
     openssl('x509', '-req', '-in', request, '-CA', this.certificateFile, '-CAkey', this.keyFile,
       '-CAcreateserial', '-days', '30', '-out', party.certificateFile);
@@ -103,5 +111,77 @@ test('an_authority_lets_its_devices_in', async () => {
     await isRefused('ca-1', Party.selfSigned('ca-1'), transport);
   }
 });
+
+/**
+ * ModuleClient wants a key in its connection string, but the transports below it take modules with
+ * certificates, so one is handed to it.
+ */
+function moduleClientOf(deviceId, moduleId, party, transport) {
+  const provider = new X509AuthenticationProvider({ host: HOST, deviceId, moduleId, x509: party.options() });
+  const client = new ModuleClient(new transport(provider));
+  client.setRetryPolicy(new NoRetry());
+  return client;
+}
+
+async function moduleWorks(deviceId, moduleId, party, transport) {
+  const client = moduleClientOf(deviceId, moduleId, party, transport);
+  const twinOf = () => body(registry().getModuleTwin(deviceId, moduleId));
+  await client.open();
+  await client.sendEvent(new Message('hello'));
+  const system = (await eventFrom(deviceId)).systemProperties;
+  assert.equal(system['iothub-connection-module-id'], moduleId);
+  const { scope, type } = JSON.parse(system['iothub-connection-auth-method']);
+  assert.deepEqual([scope, type], ['module', 'x509']);
+  await report(await client.getTwin(), { by: transport.name });
+  assert.deepEqual(plain((await twinOf()).properties.reported), { by: transport.name });
+  client.onMethod('reboot', (request, response) => response.send(200, { in: request.payload.seconds }));
+  const back = ServiceClient.fromConnectionString(process.env.IOTHUB_CONNECTION_STRING);
+  const call = { methodName: 'reboot', payload: { seconds: 3 }, connectTimeoutInSeconds: 10 };
+  const { result } = await back.invokeDeviceMethod(deviceId, moduleId, call);
+  assert.deepEqual(result, { status: 200, payload: { in: 3 } });
+  assert.equal((await twinOf()).connectionState, 'Connected');
+  await client.close();
+  await eventually(async () => (await twinOf()).connectionState === 'Disconnected', 'the end');
+}
+
+async function moduleIsRefused(deviceId, moduleId, party, transport) {
+  const client = moduleClientOf(deviceId, moduleId, party, transport);
+  const use = async () => {
+    await client.open();
+    await client.sendEvent(new Message('hello'));
+  };
+  await assert.rejects(use(), { name: 'UnauthorizedError' });
+}
+
+for (const transport of [Amqp, AmqpWs]) {
+  test(`a_thumbprint_lets_a_module_in_over_${transport.name}`, async () => {
+    const deviceId = `thumb-${transport.name}`;
+    const party = Party.selfSigned('thumb');
+    const x509Thumbprint = { primaryThumbprint: party.thumbprint(), secondaryThumbprint: party.thumbprint() };
+    await registry().create({ deviceId });
+    for (const moduleId of ['m', 'other']) {
+      const own = moduleId === 'm' ? { type: 'selfSigned', x509Thumbprint } : { type: 'sas' };
+      await registry().addModule({ deviceId, moduleId, authentication: own });
+    }
+    await moduleWorks(deviceId, 'm', party, transport);
+    await moduleIsRefused(deviceId, 'm', Party.selfSigned('thumb'), transport);
+    await moduleIsRefused(deviceId, 'other', party, transport);
+    await isRefused(deviceId, party, transport);
+  });
+
+  test(`an_authority_lets_its_modules_in_over_${transport.name}`, async () => {
+    const deviceId = `ca-${transport.name}`;
+    const root = Party.selfSigned(`root-${transport.name}`);
+    execFileSync(process.env.IOTHUB_EMULATOR,
+      ['x509', 'ca', 'add', root.certificateFile, '--name', `root-${transport.name}`, '--verified'], quiet);
+    await registry().create({ deviceId, authentication: { type: 'certificateAuthority' } });
+    await registry().addModule({ deviceId, moduleId: 'm', authentication: { type: 'certificateAuthority' } });
+    await moduleWorks(deviceId, 'm', root.issue(`${deviceId}/m`), transport);
+    await moduleIsRefused(deviceId, 'm', root.issue(deviceId), transport);
+    await moduleIsRefused(deviceId, 'm', root.issue(`${deviceId}/n`), transport);
+    await moduleIsRefused(deviceId, 'm', Party.selfSigned(`${deviceId}/m`), transport);
+    await isRefused(deviceId, root.issue(`${deviceId}/m`), transport);
+  });
+}
 
 main();
