@@ -196,7 +196,7 @@ fn all_mistakes_are_told_at_once() {
         .stderr(
             contains("error: --bind is \"nowhere\", expected an IP address\n")
                 .and(contains("error: IOTHUB_EMULATOR_MQTTS_PORT is \"many\", expected a number"))
-                .and(contains("emulator.toml has the key \"hub_name\", expected one of bind, "))
+                .and(contains("emulator.toml: there is no field \"hub_name\"; --help lists them\n"))
                 .and(contains("emulator.toml: log-format is \"xml\", expected text or json\n")),
         );
 }

@@ -169,7 +169,7 @@ fn a_seed_with_five_mistakes_tells_five() {
     let (code, text) = Emulator::start(&["--seed", path]).end();
     let expected = [
         "devices[0].deviceId is \"a b\": id has the character ' '",
-        "devices[0]: there is no member \"tags\", expected one of deviceId, status",
+        "devices[0]: there is no field \"tags\", expected deviceId, status",
         "devices[0].status is \"off\", expected \"enabled\" or \"disabled\"",
         "devices[1]: deviceId is missing",
         "devices[1].twin.tags: Property name a.b contains invalid character '.'",

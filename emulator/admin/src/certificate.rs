@@ -6,6 +6,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
+use iothub_wire::json::field::unknown_field;
 use serde_json::{Value, json};
 
 use crate::hubs::{HubRefusal, Hubs, invalid, object};
@@ -83,7 +84,7 @@ fn parse(body: &[u8]) -> Result<CertificateKind, Vec<String>> {
         let kinds = CertificateKind::ALL;
         match kinds.iter().find(|kind| value.as_str() == Some(kind.name())) {
             _ if field != "kind" => {
-                mistakes.push(format!("there is no field {field:?}, expected kind"));
+                mistakes.push(unknown_field(field, &["kind"]));
             }
             Some(kind) => wanted = Some(*kind),
             None => {

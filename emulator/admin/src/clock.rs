@@ -8,6 +8,7 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use iothub_core::time::Timestamp;
+use iothub_wire::json::field::unknown_field;
 use serde_json::{Value, json};
 
 use crate::hubs::{HubRefusal, Hubs, invalid, object};
@@ -75,8 +76,7 @@ fn parse(body: &[u8]) -> Result<Turn, Vec<String>> {
                     "advance is {value}, expected a number of seconds up to ten years"
                 )),
             },
-            _ => mistakes
-                .push(format!("there is no field {field:?}, expected frozen, set or advance")),
+            _ => mistakes.push(unknown_field(field, &["frozen", "set", "advance"])),
         }
     }
     if mistakes.is_empty() { Ok(turn) } else { Err(mistakes) }

@@ -11,6 +11,7 @@ use iothub_core::error::HubError;
 use iothub_core::event::{Message, SystemProperty};
 use iothub_core::ids::DeviceId;
 use iothub_core::time::Timestamp;
+use iothub_wire::json::field::WrongField;
 use serde_json::{Map, Value};
 
 use crate::hubs::{Hubs, hub_of, invalid, object, refusal};
@@ -58,20 +59,19 @@ fn parse(body: &[u8]) -> Result<(Message, Option<Timestamp>), Vec<String>> {
     let mut expiry = None;
     let mut mistakes = Vec::new();
     for (field, value) in &fields {
-        if let Err(expected) = set(&mut message, &mut expiry, field, value) {
-            mistakes.push(format!("{field} is {value}, expected {expected}"));
-        }
+        let wrong = set(&mut message, &mut expiry, field, value).err();
+        mistakes.extend(wrong.map(|why| why.told(field, value)));
     }
     if mistakes.is_empty() { Ok((message, expiry)) } else { Err(mistakes) }
 }
 
-/// Sets one field, or says what was expected.
+/// Sets one field.
 fn set(
     message: &mut Message,
     expiry: &mut Option<Timestamp>,
     field: &str,
     value: &Value,
-) -> Result<(), &'static str> {
+) -> Result<(), WrongField> {
     if let Some((_, property)) = TEXTS.iter().find(|(name, _)| *name == field) {
         let text = value.as_str().ok_or("a text")?;
         message.system.push((*property, text.to_owned()));
@@ -96,8 +96,9 @@ fn set(
             *expiry = Some(time.ok_or("a time such as \"2026-01-31T12:00:00Z\"")?);
         }
         _ => {
-            return Err("no such field, but body, properties, messageId, correlationId, userId, \
-                 contentType, contentEncoding, ack or expiry");
+            let texts = TEXTS.map(|(name, _)| name);
+            let known = [&["body", "properties"], &texts[..], &["ack", "expiry"]].concat();
+            return Err(WrongField::unknown(field, &known));
         }
     }
     Ok(())
@@ -139,7 +140,7 @@ mod tests {
             "expiry is \"soon\", expected a time such as \"2026-01-31T12:00:00Z\"",
             "messageId is 1, expected a text",
             "properties is {\"n\":1}, expected an object with texts",
-            "ttl is 1, expected no such field, but body, properties, messageId, correlationId, \
+            "there is no field \"ttl\", expected body, properties, messageId, correlationId, \
              userId, contentType, contentEncoding, ack or expiry",
         ];
         assert_eq!(mistakes, expected);

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use iothub_core::fault::preset::Preset;
 use iothub_core::fault::{ActiveFault, Failure, Fault, OPERATIONS};
 use iothub_core::limits;
+use iothub_wire::json::field::{WrongField, unknown_field};
 use serde_json::{Map, Value, json};
 
 use crate::hubs::{HubRefusal, Hubs, hub_of, invalid, object, refusal};
@@ -27,8 +28,19 @@ const FAILURES: [(&str, Failure); 10] = [
     ("answerLate", Failure::AnswerLate),
     ("answerCorrupt", Failure::AnswerCorrupt),
 ];
-const FIELDS: &str =
-    "operation, device, route, error, status, delay, after, duration, count, percent or seed";
+const FIELDS: [&str; 11] = [
+    "operation",
+    "device",
+    "route",
+    "error",
+    "status",
+    "delay",
+    "after",
+    "duration",
+    "count",
+    "percent",
+    "seed",
+];
 const LONGEST_SPAN: f64 = 3600.0;
 
 pub(crate) async fn list<H: Hubs>(
@@ -136,7 +148,7 @@ fn parse_preset(fields: &Map<String, Value>) -> Result<Wanted, Vec<String>> {
             }
             ("seed", Some(number)) => seed = number,
             ("seed", None) => mistakes.push(format!("seed is {value}, expected a whole number")),
-            _ => mistakes.push(format!("there is no field {field:?}, expected preset or seed")),
+            _ => mistakes.push(unknown_field(field, &["preset", "seed"])),
         }
     }
     match found {
@@ -149,9 +161,7 @@ fn parse(fields: &Map<String, Value>) -> Result<Fault, Vec<String>> {
     let mut fault = Fault::default();
     let mut mistakes = Vec::new();
     for (field, value) in fields {
-        if let Err(expected) = set(&mut fault, field, value) {
-            mistakes.push(format!("{field} is {value}, expected {expected}"));
-        }
+        mistakes.extend(set(&mut fault, field, value).err().map(|why| why.told(field, value)));
     }
     if mistakes.is_empty() {
         mistakes.extend(contradiction(&fault, fields));
@@ -180,8 +190,8 @@ fn contradiction(fault: &Fault, fields: &Map<String, Value>) -> Option<String> {
     }
 }
 
-/// Sets one field, or says what was expected.
-fn set(fault: &mut Fault, field: &str, value: &Value) -> Result<(), String> {
+/// Sets one field.
+fn set(fault: &mut Fault, field: &str, value: &Value) -> Result<(), WrongField> {
     let named = |all: &[&str]| format!("one of {}", all.join(", "));
     match field {
         "operation" => {
@@ -221,9 +231,7 @@ fn set(fault: &mut Fault, field: &str, value: &Value) -> Result<(), String> {
             fault.percent = percent.ok_or("a whole number from 1 to 100")?;
         }
         "seed" => fault.seed = value.as_u64().ok_or("a whole number")?,
-        _ => {
-            return Err(format!("no such field, but {FIELDS}"));
-        }
+        _ => return Err(WrongField::unknown(field, &FIELDS)),
     }
     Ok(())
 }
@@ -303,7 +311,7 @@ mod tests {
             (
                 r#"{"when": 1}"#,
                 &[
-                    "when is 1, expected no such field, but operation, device, route, error, status, delay, after, duration, count, percent or seed",
+                    "there is no field \"when\", expected operation, device, route, error, status, delay, after, duration, count, percent or seed",
                 ],
             ),
         ];

@@ -12,6 +12,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use iothub_core::hub::Hub;
 use iothub_core::time::Timestamp;
+use iothub_wire::json::field::unknown_field;
 use serde_json::{Map, Value, json};
 
 use crate::certificate::CertificateKind;
@@ -288,9 +289,7 @@ fn parse(body: &[u8]) -> Result<WantedHub, Vec<String>> {
                 mistakes.push(format!("keys is {value}, expected \"well-known\" or \"random\""));
             }
             ("seed", seed) => wanted.seed = Some(seed.clone()),
-            _ => {
-                mistakes.push(format!("there is no field {field:?}, expected name, keys or seed"));
-            }
+            _ => mistakes.push(unknown_field(field, &["name", "keys", "seed"])),
         }
     }
     if mistakes.is_empty() { Ok(wanted) } else { Err(mistakes) }

@@ -15,6 +15,7 @@ use axum::{Extension, Json};
 use iothub_core::hub::Hub;
 use iothub_core::journal::{Entry, Journal};
 use iothub_core::limits;
+use iothub_wire::json::field::unknown_field;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -238,7 +239,10 @@ fn parse(body: &[u8]) -> Result<Expectation, Vec<String>> {
                 }
                 "a number of seconds up to 600"
             }
-            _ => "no such field, but match, after or timeout",
+            _ => {
+                mistakes.push(unknown_field(&field, &["match", "after", "timeout"]));
+                continue;
+            }
         };
         mistakes.push(format!("{field} is {value}, expected {expected}"));
     }
@@ -261,8 +265,8 @@ mod tests {
                 &[
                     "after is -1, expected the number of an entry",
                     "match is 1, expected an object with what the entry has",
+                    "there is no field \"until\", expected match, after or timeout",
                     "timeout is 601, expected a number of seconds up to 600",
-                    "until is 2, expected no such field, but match, after or timeout",
                 ],
             ),
             ("[]", &["the body is [], expected an object"]),

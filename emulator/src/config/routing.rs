@@ -9,6 +9,7 @@ use iothub_core::route::properties::{
     EndpointKind, EndpointProperties, EnrichmentProperties, FallbackRouteProperties,
     RouteProperties, RoutingProperties,
 };
+use iothub_wire::json::field::unknown_field;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -18,8 +19,13 @@ use crate::endpoints::is_url;
 /// The tables that say where events go.
 pub(super) const TABLES: [&str; 4] = ["endpoint", "route", "fallback-route", "enrichment"];
 
+const ENDPOINT: [&str; 6] = ["name", "type", "partitions", "consumer-groups", "path", "url"];
+const ROUTE: [&str; 5] = ["name", "source", "condition", "endpoints", "enabled"];
+const FALLBACK: [&str; 3] = ["condition", "endpoint", "enabled"];
+const ENRICHMENT: [&str; 3] = ["key", "value", "endpoints"];
+
 #[derive(Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")]
 struct Endpoint {
     name: String,
     #[serde(rename = "type")]
@@ -40,7 +46,6 @@ enum Kind {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Route {
     name: String,
     source: Option<String>,
@@ -52,7 +57,6 @@ struct Route {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Fallback {
     #[serde(default = "everything")]
     condition: String,
@@ -62,7 +66,6 @@ struct Fallback {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Enrichment {
     key: String,
     value: String,
@@ -79,13 +82,13 @@ fn yes() -> bool {
 
 /// What the file says of where events go.
 pub(super) fn routing(layers: &mut Layers<'_>) -> RoutingProperties {
-    let endpoints = entries(layers, "endpoint", endpoint);
-    let routes = entries(layers, "route", route);
-    let enrichments = entries(layers, "enrichment", |entry: Enrichment| {
+    let endpoints = entries(layers, "endpoint", &ENDPOINT, endpoint);
+    let routes = entries(layers, "route", &ROUTE, route);
+    let enrichments = entries(layers, "enrichment", &ENRICHMENT, |entry: Enrichment| {
         let Enrichment { key, value, endpoints } = entry;
         Ok(EnrichmentProperties { key, value, endpoint_names: endpoints })
     });
-    let fallbacks = entries(layers, "fallback-route", fallback);
+    let fallbacks = entries(layers, "fallback-route", &FALLBACK, fallback);
     let fallback_route = fallbacks.into_iter().next().unwrap_or_default();
     let properties = RoutingProperties { endpoints, routes, fallback_route, enrichments };
     if let Err(mistakes) = Routing::new(&properties) {
@@ -98,15 +101,14 @@ pub(super) fn routing(layers: &mut Layers<'_>) -> RoutingProperties {
 fn entries<E: DeserializeOwned, T>(
     layers: &mut Layers<'_>,
     table: &'static str,
+    fields: &[&str],
     read: impl Fn(E) -> Result<T, String>,
 ) -> Vec<T> {
     let mut found = Vec::new();
     for (index, entry) in layers.table(table).into_iter().enumerate() {
         let named = entry.get("name").or_else(|| entry.get("key"));
         let name = named.and_then(toml::Value::as_str).map(str::to_owned);
-        let parsed =
-            entry.try_into::<E>().map_err(|error| error.message().trim().replace('\n', ", "));
-        match parsed.and_then(&read) {
+        match entry_of(entry, fields).and_then(&read) {
             Ok(entry) => found.push(entry),
             Err(why) => layers.mistakes.push(Mistake::Entry {
                 table,
@@ -116,6 +118,14 @@ fn entries<E: DeserializeOwned, T>(
         }
     }
     found
+}
+
+fn entry_of<E: DeserializeOwned>(entry: toml::Value, fields: &[&str]) -> Result<E, String> {
+    let mut names = entry.as_table().into_iter().flat_map(toml::Table::keys);
+    if let Some(unknown) = names.find(|name| !fields.contains(&name.as_str())) {
+        return Err(unknown_field(unknown, fields));
+    }
+    entry.try_into().map_err(|error| error.message().trim().replace('\n', ", "))
 }
 
 fn endpoint(entry: Endpoint) -> Result<EndpointProperties, String> {

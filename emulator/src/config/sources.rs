@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use iothub_core::route::RoutingMistake;
+use iothub_wire::json::field::unknown_field;
 
 use super::routing::TABLES;
 use super::values::Kind;
@@ -104,7 +105,7 @@ pub enum Mistake {
         found: &'static str,
     },
     /// The file has a key that is no option.
-    #[error("{path} has the key {key:?}, expected one of {}", [file_keys(), TABLES.to_vec()].concat().join(", "))]
+    #[error("{path}: {}; --help lists them", unknown_field(key, &[&file_keys()[..], &TABLES].concat()))]
     UnknownKey {
         /// The file.
         path: Shown,

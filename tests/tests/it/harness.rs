@@ -227,7 +227,7 @@ fn what_cannot_be_done_is_said() {
             "POST /hubs/emulator/devicebound/none",
             "{\"ttl\": 1}",
             400,
-            "ttl is 1, expected no such field, but body, properties, messageId, correlationId, userId, contentType, contentEncoding, ack or expiry",
+            "there is no field \"ttl\", expected body, properties, messageId, correlationId, userId, contentType, contentEncoding, ack or expiry",
         ),
         (
             "POST /hubs/emulator/devicebound/a%20b",

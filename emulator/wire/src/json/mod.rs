@@ -4,6 +4,7 @@ pub mod bulk;
 pub mod configuration;
 pub mod error;
 pub mod event;
+pub mod field;
 pub mod identity;
 pub mod job;
 pub mod keys;

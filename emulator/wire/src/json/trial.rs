@@ -8,7 +8,11 @@ use iothub_core::twin::Document;
 use serde_json::{Value, json};
 
 use super::event::{SENT, sent_property};
+use super::field::WrongField;
 
+/// The fields of the input, and of its message.
+const INPUT: [&str; 5] = ["routingSource", "message", "twin", "route", "condition"];
+const MESSAGE: [&str; 3] = ["body", "appProperties", "systemProperties"];
 /// System properties that say who sends.
 const DEVICE: &str = "connectionDeviceId";
 const MODULE: &str = "connectionModuleId";
@@ -65,13 +69,13 @@ pub fn parse_input(fields: &Document) -> Result<TestInput, Vec<String>> {
         fields.get(name).and_then(Value::as_object).cloned().unwrap_or_default()
     };
     let message = below(fields, "message");
-    let mut read = |fields: &Document, set: fn(&mut Draft, &str, &Value) -> Result<(), String>| {
-        let wrong = |(name, value): (&String, &Value)| {
-            let expected = set(&mut draft, name, value).err()?;
-            Some(format!("{name} is {value}, expected {expected}"))
+    let mut read =
+        |fields: &Document, set: fn(&mut Draft, &str, &Value) -> Result<(), WrongField>| {
+            let wrong = |(name, value): (&String, &Value)| {
+                Some(set(&mut draft, name, value).err()?.told(name, value))
+            };
+            mistakes.extend(fields.iter().filter_map(wrong));
         };
-        mistakes.extend(fields.iter().filter_map(wrong));
-    };
     read(fields, Draft::set);
     read(&message, Draft::set_message);
     read(&below(&message, "appProperties"), Draft::set_property);
@@ -136,7 +140,7 @@ struct Draft {
 }
 
 impl Draft {
-    fn set(&mut self, name: &str, value: &Value) -> Result<(), String> {
+    fn set(&mut self, name: &str, value: &Value) -> Result<(), WrongField> {
         match (name, value) {
             ("routingSource", value) => {
                 let found = value.as_str().and_then(EventSource::of_route);
@@ -145,39 +149,39 @@ impl Draft {
             }
             ("twin", Value::Object(twin)) => self.twin = Some(twin.clone()),
             ("message", Value::Object(_)) => {}
-            ("message" | "twin", _) => return Err("an object".to_owned()),
+            ("message" | "twin", _) => return Err("an object".into()),
             ("route", value) => self.route = Some(text(value)?),
             ("condition", value) => self.condition = Some(text(value)?),
-            _ => return Err(unknown("routingSource, message, twin, route or condition")),
+            _ => return Err(WrongField::unknown(name, &INPUT)),
         }
         Ok(())
     }
 
-    fn set_message(&mut self, name: &str, value: &Value) -> Result<(), String> {
+    fn set_message(&mut self, name: &str, value: &Value) -> Result<(), WrongField> {
         match (name, value) {
             ("body", value) => self.message.body = text(value)?.into(),
             ("appProperties" | "systemProperties", Value::Object(_)) => {}
-            ("appProperties" | "systemProperties", _) => return Err("an object".to_owned()),
-            _ => return Err(unknown("body, appProperties or systemProperties")),
+            ("appProperties" | "systemProperties", _) => return Err("an object".into()),
+            _ => return Err(WrongField::unknown(name, &MESSAGE)),
         }
         Ok(())
     }
 
-    fn set_property(&mut self, name: &str, value: &Value) -> Result<(), String> {
+    fn set_property(&mut self, name: &str, value: &Value) -> Result<(), WrongField> {
         let value = if value.is_null() { None } else { Some(text(value)?) };
         self.message.application.push((name.to_owned(), value));
         Ok(())
     }
 
-    fn set_system_property(&mut self, name: &str, value: &Value) -> Result<(), String> {
+    fn set_system_property(&mut self, name: &str, value: &Value) -> Result<(), WrongField> {
         let value = text(value)?;
         match name {
             DEVICE => self.device = Some(DeviceId::parse(&value).map_err(|_| "a device id")?),
             MODULE => self.module = Some(ModuleId::parse(&value).map_err(|_| "a module id")?),
             name => {
-                let names =
-                    || format!("{}, {DEVICE} or {MODULE}", SENT.map(|(_, name)| name).join(", "));
-                let property = sent_property(name).ok_or_else(|| unknown(&names()))?;
+                let known = || [&SENT.map(|(_, name)| name)[..], &[DEVICE, MODULE]].concat();
+                let property =
+                    sent_property(name).ok_or_else(|| WrongField::unknown(name, &known()))?;
                 self.message.system.push((property, value));
             }
         }
@@ -205,10 +209,6 @@ impl Draft {
 
 fn text(value: &Value) -> Result<String, String> {
     value.as_str().map(str::to_owned).ok_or_else(|| "a string".to_owned())
-}
-
-fn unknown(names: &str) -> String {
-    format!("no such field, but {names}")
 }
 
 #[cfg(test)]
@@ -285,11 +285,11 @@ mod tests {
             "a is 2, expected a string",
             "body is 1, expected a string",
             "connectionDeviceId is \"a b\", expected a device id",
-            "hub is \"h\", expected no such field, but routingSource, message, twin, route or condition",
-            "more is \"\", expected no such field, but body, appProperties or systemProperties",
-            "priority is \"high\", expected no such field, but messageId, correlationId, userId, to, contentType, contentEncoding, iothub-creation-time-utc, iothub-interface-id, iothub-message-schema, dt-subject, connectionDeviceId or connectionModuleId",
             "routingSource is \"Everything\", expected one of DeviceMessages, TwinChangeEvents, DeviceLifecycleEvents, DeviceConnectionStateEvents, DigitalTwinChangeEvents",
             "there are route and condition, expected one",
+            "there is no field \"hub\", expected routingSource, message, twin, route or condition",
+            "there is no field \"more\", expected body, appProperties or systemProperties",
+            "there is no field \"priority\", expected messageId, correlationId, userId, to, contentType, contentEncoding, iothub-creation-time-utc, iothub-interface-id, iothub-message-schema, dt-subject, connectionDeviceId or connectionModuleId",
             "twin is [], expected an object",
         ];
         assert_eq!(mistakes, expected);

@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use super::body::{Body, Lists, each_item, kind};
 use super::mistakes::Place;
 use super::read::Reader;
+use crate::json::field::unknown_field;
 use crate::json::text_member;
 
 impl Reader<'_> {
@@ -164,10 +165,7 @@ impl Reader<'_> {
 
     pub(super) fn known(&mut self, place: &Place, body: &Document, known: &[&str]) {
         for name in body.keys().filter(|name| !known.contains(&name.as_str())) {
-            self.mistakes.rule(
-                place,
-                format_args!("there is no member {name:?}, expected one of {}", known.join(", ")),
-            );
+            self.mistakes.rule(place, unknown_field(name, known));
         }
     }
 }

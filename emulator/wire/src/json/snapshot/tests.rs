@@ -197,12 +197,12 @@ fn every_mistake_is_told_with_its_place() {
         ],
     });
     let expected = [
-        "there is no member \"device\", expected one of version, devices, configurations",
+        "there is no field \"device\", expected version, devices or configurations",
         "devices[0].deviceId is \"a b\": id has the character ' ', expected letters",
         "devices[0].status is \"on\", expected \"enabled\" or \"disabled\"",
         "devices[0].twin.tags: Property name a.b contains invalid character '.'",
         "devices[2]: devices[1] has the same deviceId",
-        "devices[2].authentication: there is no member \"symetricKey\", expected one of type,",
+        "devices[2].authentication: there is no field \"symetricKey\", expected type,",
         "devices[3]: deviceId is missing",
         "devices[3].status is a number, expected a string",
         "devices[3].generationId is \"-1\", expected a number",
@@ -213,7 +213,7 @@ fn every_mistake_is_told_with_its_place() {
         "devices[5].parentScopes[] is a number, expected a string",
         "devices[5].statusReason has 129 characters, expected at most 128",
         "devices[5].authentication has one symmetric key, expected both or none",
-        "devices[5].twin.properties: there is no member \"wanted\", expected one of desired, reported",
+        "devices[5].twin.properties: there is no field \"wanted\", expected desired or reported",
         "devices[5].twin.properties.desired.$version is -1, expected a number from 0 to",
         "devices[5].twin.properties.reported.$metadata: $lastUpdated is no time",
         "devices[5].twin.version is 9007199254740992, expected a number from 0 to 9007199254740991",
