@@ -7,6 +7,8 @@
     reason = "what does not hold here must fail the test, at once and with its values"
 )]
 
+#[path = "cli/restore.rs"]
+mod restore;
 #[path = "cli/routes.rs"]
 mod routes;
 #[path = "cli/stop.rs"]

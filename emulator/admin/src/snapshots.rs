@@ -19,8 +19,14 @@ use tokio::time::timeout;
 
 use crate::hubs::{HubRefusal, Hubs, document, hub_of, refusal};
 
-/// Held while a document is taken in, so that memory is bounded; of the process, as memory is.
+// These bound memory, and so are of the process, as memory is.
+/// Held while a document becomes what a hub holds.
 static RESTORES: Semaphore = Semaphore::const_new(limits::RESTORES);
+/// The bytes that documents may have beyond what every request may send, all of them together. Who
+/// stalls keeps what it has sent, and nobody waits for the rest.
+static ROOM: Semaphore = Semaphore::const_new(limits::RESTORE_ROOM_BYTES);
+/// Held by the one document that comes although there is no room left for it.
+static OVERFLOW: Semaphore = Semaphore::const_new(1);
 
 pub(crate) async fn take<H: Hubs>(
     State(hubs): State<Arc<H>>,
@@ -50,60 +56,105 @@ pub(crate) async fn restore<H: Hubs>(
     Ok(Json(document(&restored.map_err(IntoResponse::into_response)?)))
 }
 
-/// The body of a request, and the place of its document among those that are restored. What every
-/// request may send needs no place, so that most documents wait for no other's sender.
-async fn taken_in(request: Request) -> Result<(Bytes, SemaphorePermit<'static>), Response> {
-    let mut body = request.into_body().into_data_stream();
-    let mut kept = BytesMut::new();
-    let small = read(&mut body, &mut kept, limits::ADMIN_BODY_BYTES);
-    let ended = in_time(limits::HTTP_BODY_TIME, small).await?;
-    let place = place().await?;
-    if !ended {
-        let rest = read(&mut body, &mut kept, limits::SNAPSHOT_BYTES);
-        if !in_time(limits::RESTORE_BODY_TIME, rest).await? {
-            return Err(too_large());
-        }
+/// The body of a request, and what it occupies until it is restored. Nobody waits for its sender but
+/// those who come when there is no room any more.
+async fn taken_in(request: Request) -> Result<(Bytes, Places), Response> {
+    let mut coming = Coming::new(request);
+    let mut overflow = None;
+    if !in_time(limits::HTTP_BODY_TIME, coming.come(Coming::has_room)).await? {
+        overflow = Some(place(&OVERFLOW).await?);
+        in_time(limits::RESTORE_BODY_TIME, coming.come(|_| true)).await?;
     }
-    Ok((kept.freeze(), place))
+    let restoring = place(&RESTORES).await?;
+    let Coming { kept, room, .. } = coming;
+    Ok((kept.freeze(), Places { _room: room, _overflow: overflow, _restoring: restoring }))
 }
 
-/// Reads on until a body ends, or has more than `most` bytes; says whether it has ended.
-async fn read(
-    body: &mut BodyDataStream,
-    kept: &mut BytesMut,
-    most: usize,
-) -> Result<bool, Response> {
-    while kept.len() <= most {
-        let Some(data) = body.next().await else { return Ok(true) };
-        let broken = |why: axum::Error| {
-            refusal(StatusCode::BAD_REQUEST, "InvalidSnapshot", &format!("the body: {why}"))
-        };
-        kept.extend_from_slice(&data.map_err(broken)?);
+/// What a document occupies.
+struct Places {
+    _room: Option<SemaphorePermit<'static>>,
+    _overflow: Option<SemaphorePermit<'static>>,
+    _restoring: SemaphorePermit<'static>,
+}
+
+/// A document that is coming.
+struct Coming {
+    body: BodyDataStream,
+    kept: BytesMut,
+    room: Option<SemaphorePermit<'static>>,
+}
+
+impl Coming {
+    fn new(request: Request) -> Self {
+        let body = request.into_body().into_data_stream();
+        Self { body, kept: BytesMut::new(), room: None }
     }
-    Ok(false)
+
+    /// Takes what comes while it may go on; says whether it has ended.
+    async fn come(
+        &mut self,
+        mut may_go_on: impl FnMut(&mut Self) -> bool,
+    ) -> Result<bool, Response> {
+        while let Some(data) = self.next().await? {
+            self.kept.extend_from_slice(&data);
+            if self.kept.len() > limits::SNAPSHOT_BYTES {
+                return Err(too_large());
+            }
+            if !may_go_on(self) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// What comes next. A sender of much may not stop in the middle of it.
+    async fn next(&mut self) -> Result<Option<Bytes>, Response> {
+        let is_small = self.kept.len() <= limits::ADMIN_BODY_BYTES;
+        let time = if is_small { limits::HTTP_BODY_TIME } else { limits::RESTORE_STALL_TIME };
+        let stalled = |_| slow(&format!("nothing of the body came for {time:?}"));
+        let data = timeout(time, self.body.next()).await.map_err(stalled)?;
+        data.transpose().map_err(|why| {
+            refusal(StatusCode::BAD_REQUEST, "InvalidSnapshot", &format!("the body: {why}"))
+        })
+    }
+
+    /// Takes room for what has come, beyond what every request may send.
+    fn has_room(&mut self) -> bool {
+        let beyond = self.kept.len().saturating_sub(limits::ADMIN_BODY_BYTES);
+        let held = self.room.as_ref().map_or(0, SemaphorePermit::num_permits);
+        let more = u32::try_from(beyond - held).unwrap_or(u32::MAX);
+        let Ok(more) = ROOM.try_acquire_many(more) else { return false };
+        match &mut self.room {
+            Some(room) => room.merge(more),
+            none => *none = Some(more),
+        }
+        true
+    }
 }
 
 async fn in_time<T>(
     time: Duration,
-    read: impl Future<Output = Result<T, Response>>,
+    come: impl Future<Output = Result<T, Response>>,
 ) -> Result<T, Response> {
-    let slow = |_| {
-        let message = format!("the body took longer than {time:?}");
-        refusal(StatusCode::REQUEST_TIMEOUT, "SnapshotTooSlow", &message)
-    };
-    timeout(time, read).await.map_err(slow)?
+    let late = |_| slow(&format!("the body took longer than {time:?}"));
+    timeout(time, come).await.map_err(late)?
 }
 
-async fn place() -> Result<SemaphorePermit<'static>, Response> {
-    match timeout(limits::RESTORE_WAIT, RESTORES.acquire()).await {
+async fn place(places: &'static Semaphore) -> Result<SemaphorePermit<'static>, Response> {
+    match timeout(limits::RESTORE_WAIT, places.acquire()).await {
         Ok(Ok(place)) => Ok(place),
         // It is never closed, so that this is the time-out.
-        _ => {
-            let message =
-                format!("other documents were being restored for {:?}", limits::RESTORE_WAIT);
-            Err(refusal(StatusCode::SERVICE_UNAVAILABLE, "RestoresBusy", &message))
-        }
+        _ => Err(busy()),
     }
+}
+
+fn busy() -> Response {
+    let message = format!("other documents were being restored for {:?}", limits::RESTORE_WAIT);
+    refusal(StatusCode::SERVICE_UNAVAILABLE, "RestoresBusy", &message)
+}
+
+fn slow(message: &str) -> Response {
+    refusal(StatusCode::REQUEST_TIMEOUT, "SnapshotTooSlow", message)
 }
 
 /// How long the body says that it is: whoever waits to be asked for it need not send it.

@@ -237,11 +237,17 @@ pub const JOURNAL_PAGE: usize = 1000;
 pub const SNAPSHOT_BYTES: usize = 64 * 1024 * 1024;
 /// Documents that are restored at the same time, since each takes several times its bytes. Ours.
 pub const RESTORES: usize = 1;
-/// How long a document waits for others to be restored. Ours: longer than [`RESTORE_BODY_TIME`], so
-/// that one sender that stalls lets nobody fail.
+/// Bytes that documents which are coming or waiting may have beyond [`ADMIN_BODY_BYTES`] each, all
+/// of them together; one more may come when there is no room left. Ours: as many as one may have.
+pub const RESTORE_ROOM_BYTES: usize = SNAPSHOT_BYTES;
+/// How long a document waits for others to be restored, or for its turn where there is no room.
+/// Ours: longer than three that stall one after another.
 pub const RESTORE_WAIT: Duration = Duration::from_secs(20);
-/// How long what a document has beyond [`ADMIN_BODY_BYTES`] may take to come, since others wait for
-/// it. Ours: 64 MiB at 50 megabits a second.
+/// How long the sender of a document may stop once it has sent [`ADMIN_BODY_BYTES`]. Ours: what it
+/// has sent takes room.
+pub const RESTORE_STALL_TIME: Duration = Duration::from_secs(5);
+/// How long what is left of a document may take to come where there is no room for it, since others
+/// wait for that. Ours: 64 MiB at 50 megabits a second.
 pub const RESTORE_BODY_TIME: Duration = Duration::from_secs(12);
 /// Devices, modules and configurations in a document, together: 1,000,000 devices of a hub are
 /// documented.
