@@ -221,6 +221,11 @@ pub const JOURNAL_WAITERS: usize = 128;
 /// What the clock of a hub shows at most, in ticks: the beginning of the year 9000. Ours: dates that
 /// lie some years ahead of it can still be written with four digits.
 pub const LATEST_CLOCK: u64 = 2_839_809_888_000_000_000;
+/// Deadlines that one turn of a hub's clock stops at one by one. Ours: each takes some milliseconds,
+/// and what is due every second would keep a turn by years from ever ending.
+pub const CLOCK_STOPS: usize = 1000;
+/// Strides in which a turn goes on after that many stops. Ours: they take no longer than the stops.
+pub const CLOCK_STRIDES: u32 = 1000;
 /// Bytes in a request to the harness. Ours.
 pub const ADMIN_BODY_BYTES: usize = 1024 * 1024;
 /// Entries in the journal of a hub, and the bytes that they may hold. Ours: a few minutes of a busy

@@ -18,8 +18,6 @@ use super::{LONGEST_SLEEP, SystemClock};
 const WAKING: Duration = Duration::from_secs(1);
 /// How long what a deadline lets happen may take until it shows.
 const SETTLING: Duration = Duration::from_millis(2);
-/// How many deadlines one turn stops at.
-const STOPS: usize = 1000;
 
 /// The clock of one hub.
 #[derive(Debug, Default)]
@@ -96,13 +94,23 @@ impl TurnedClock {
     /// Moves it on to `target`, stopping at everything that is due on the way, in order, until that
     /// has happened.
     async fn turn_to(&self, target: Timestamp) {
-        for _ in 0..STOPS {
-            let Some(next) = self.next_stop().filter(|deadline| *deadline <= target) else {
-                return self.move_to(target).await;
-            };
+        for _ in 0..limits::CLOCK_STOPS {
+            let Some(next) = self.next_stop(target) else { return self.move_to(target).await };
             self.move_to(next).await;
         }
-        warn!(%target, "the clock stopped {STOPS} times on its way; the rest happens at the end of it");
+        self.stride_to(target).await;
+    }
+
+    /// The same in strides. What is due within one happens at its end: some of it sets its next
+    /// deadline as soon as one is over, so that there may be more of them than can be waited for.
+    async fn stride_to(&self, target: Timestamp) {
+        let stride = target.since(self.now()) / limits::CLOCK_STRIDES;
+        warn!(%target, ?stride, "the clock stopped {} times on its way and goes on in strides", limits::CLOCK_STOPS);
+        for _ in 0..limits::CLOCK_STRIDES {
+            let Some(next) = self.next_stop(target) else { break };
+            let end = self.now().after(stride).min(target);
+            self.move_to(next.max(end)).await;
+        }
         self.move_to(target).await;
     }
 
@@ -133,8 +141,10 @@ impl TurnedClock {
         self.ahead.store(wanted - machine, Ordering::SeqCst);
     }
 
-    fn next_stop(&self) -> Option<Timestamp> {
-        self.sleepers().deadlines.first().map(|(deadline, _)| *deadline)
+    /// What is due first, if that is not after `target`.
+    fn next_stop(&self, target: Timestamp) -> Option<Timestamp> {
+        let first = self.sleepers().deadlines.first().map(|(deadline, _)| *deadline);
+        first.filter(|deadline| *deadline <= target)
     }
 
     fn sleepers(&self) -> MutexGuard<'_, Sleepers> {
@@ -296,8 +306,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_due_again_and_again_does_not_hold_the_turn() {
+    async fn what_is_due_again_and_again_neither_holds_the_turn_nor_upsets_the_order() {
         let clock = Arc::new(TurnedClock::default());
+        clock.freeze(true);
         let start = clock.now();
         let ticker = Arc::clone(&clock);
         let task = tokio::spawn(async move {
@@ -305,9 +316,23 @@ mod tests {
                 ticker.sleep_until(ticker.now().after(Duration::from_secs(1))).await;
             }
         });
+        let (sender, mut woken) = tokio::sync::mpsc::unbounded_channel();
+        for hours in [9, 3, 7, 5] {
+            let (clock, sender) = (Arc::clone(&clock), sender.clone());
+            tokio::spawn(async move {
+                clock.sleep_until(start.after(HOUR * hours)).await;
+                sender.send((hours, clock.now().since(start))).unwrap();
+            });
+        }
         tokio::task::yield_now().await;
-        clock.turn_to(start.after(HOUR)).await;
-        assert!(clock.now() >= start.after(HOUR));
+        clock.turn_to(start.after(HOUR * 10)).await;
+        assert_eq!(clock.now(), start.after(HOUR * 10));
+        for hours in [3, 5, 7, 9] {
+            let (first, at) = woken.try_recv().unwrap();
+            assert_eq!(first, hours);
+            let late = at - HOUR * hours;
+            assert!(late <= HOUR * 10 / limits::CLOCK_STRIDES, "{hours} h: {late:?} late");
+        }
         task.abort();
     }
 }
