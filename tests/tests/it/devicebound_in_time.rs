@@ -270,6 +270,24 @@ async fn a_connection_may_acknowledge_late_unless_somebody_else_came_first() {
     assert_eq!(bench.outcomes().await, expected.map(|(id, status)| (id.to_owned(), status)));
 }
 
+#[tokio::test]
+async fn a_connection_that_settles_locks_gets_a_message_again_when_its_lock_ends() {
+    let bench = Bench::start().await;
+    let mut connected = bench.connect().await;
+    // Before the device listens, too: a link of AMQP gets whatever waits.
+    bench.send("a", None).await.unwrap();
+    connected.session.receive_devicebound(true);
+    let first = next(&mut connected).await.unwrap();
+    assert!(next(&mut connected).await.is_none());
+    let downlink = bench.turn_until(LOCK, connected.receiver.next()).await;
+    let Downlink::Devicebound(second) = downlink else { panic!("{downlink:?} came") };
+    assert_eq!((body(&second).as_str(), second.redelivered), ("a", true));
+    let lost = connected.session.settle_devicebound(first.lock_token, Settlement::Complete);
+    assert_eq!(lost, Err(HubError::DeviceMessageLockLost(bench.device.clone())));
+    connected.session.settle_devicebound(second.lock_token, Settlement::Complete).unwrap();
+    assert_eq!(bench.outcomes().await, [("a".to_owned(), FeedbackStatus::Success)]);
+}
+
 /// What became of a message, as far as the test saw.
 #[derive(Debug)]
 struct Sent {

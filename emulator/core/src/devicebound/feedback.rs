@@ -153,7 +153,8 @@ impl FeedbackQueue {
     pub(super) fn receive(&mut self, token: LockToken, now: Timestamp) -> Option<FeedbackDelivery> {
         self.elapse(now);
         let until = now.after(limits::DEVICEBOUND_LOCK_TIME);
-        let received = self.batches.receive(Receiver { token, until, holder: None })?;
+        let received =
+            self.batches.receive(Receiver { token, until, holder: None, keeps: false })?;
         Some(FeedbackDelivery { batch: received.item, lock_token: token })
     }
 

@@ -46,6 +46,8 @@ pub(crate) struct Invisible<T> {
     until: Timestamp,
     /// The connection that has it, if it stays connected.
     holder: Option<ConnectionId>,
+    /// Whether that is so when the lock has ended, too.
+    keeps: bool,
 }
 
 /// Was taken by its receiver.
@@ -78,6 +80,8 @@ pub(crate) struct Receiver {
     pub(crate) token: LockToken,
     pub(crate) until: Timestamp,
     pub(crate) holder: Option<ConnectionId>,
+    /// Whether `holder` may acknowledge when the lock has ended, and so is not sent it again.
+    pub(crate) keeps: bool,
 }
 
 /// What was received.
@@ -99,8 +103,14 @@ pub(crate) struct LockLost;
 
 impl<T> Enqueued<T> {
     fn lock(self, receiver: Receiver) -> Invisible<T> {
-        let Receiver { token, until, holder } = receiver;
-        Invisible { enqueued: Self { unacknowledged_by: None, ..self }, token, until, holder }
+        let Receiver { token, until, holder, keeps } = receiver;
+        Invisible {
+            enqueued: Self { unacknowledged_by: None, ..self },
+            token,
+            until,
+            holder,
+            keeps,
+        }
     }
 
     fn complete(self) -> Completed<T> {
@@ -115,7 +125,8 @@ impl<T> Enqueued<T> {
 impl<T> Invisible<T> {
     /// The lock ended: back to its place, for others to receive.
     fn time_out(self) -> Enqueued<T> {
-        Enqueued { redelivered: true, unacknowledged_by: self.holder, ..self.enqueued }
+        let unacknowledged_by = self.holder.filter(|_| self.keeps);
+        Enqueued { redelivered: true, unacknowledged_by, ..self.enqueued }
     }
 
     /// The connection that had it is gone.

@@ -18,7 +18,7 @@ use crate::event::SystemProperty;
 use crate::ids::{DeviceId, GenerationId};
 use crate::journal::{Journal, Step, What};
 use crate::limits;
-use crate::session::{Assurance, ConnectionId, Subscription};
+use crate::session::{Assurance, Claim, ConnectionId, Subscription};
 use crate::time::Timestamp;
 
 /// The queues of a hub's devices. There is one for each device that ever got a message; it goes
@@ -90,7 +90,7 @@ impl Queues {
         (token, until): (LockToken, Timestamp),
         now: Timestamp,
     ) -> Option<Delivery> {
-        let receiver = Receiver { token, until, holder: None };
+        let receiver = Receiver { token, until, holder: None, keeps: false };
         let received = self.with(device, generation, now, |messages, _| messages.receive(receiver));
         let received = received.flatten()?;
         Some(self.delivery(received, token, Assurance::AtLeastOnce, now))
@@ -98,7 +98,7 @@ impl Queues {
 
     /// The next message for a connection with this subscription.
     ///
-    /// What was sent before the device subscribed is not for this connection, and dead-lettered. At
+    /// What was sent before the device subscribed over MQTT is not for it, and dead-lettered. At
     /// most once means that a message is settled as it is sent, and not sent at all if somebody
     /// may have had it before. Both are the rules of Microsoft's protocol gateway.
     pub(crate) fn take(
@@ -110,12 +110,14 @@ impl Queues {
         now: Timestamp,
     ) -> Taking {
         let until = now.after(limits::DEVICEBOUND_LOCK_TIME);
-        let receiver = Receiver { token, until, holder: Some(connection) };
+        let keeps = matches!(subscription.claim, Claim::Since(_));
+        let receiver = Receiver { token, until, holder: Some(connection), keeps };
         let taking = self.with(device, generation, now, |messages, settled| {
-            let since = subscription.since;
-            settled.extend(
-                messages.sweep(|one| (one.item().enqueued < since).then_some(Reason::Rejected)),
-            );
+            if let Claim::Since(since) = subscription.claim {
+                settled.extend(
+                    messages.sweep(|one| (one.item().enqueued < since).then_some(Reason::Rejected)),
+                );
+            }
             while let Some(received) = messages.receive(receiver) {
                 if subscription.assurance == Assurance::AtLeastOnce {
                     let assurance = Assurance::AtLeastOnce;

@@ -2,7 +2,7 @@
 
 use super::device::DeviceSession;
 use super::service::ServiceSession;
-use super::subscriptions::{Assurance, Channel};
+use super::subscriptions::Channel;
 use crate::auth::policy::AccessRight;
 use crate::devicebound::feedback::FeedbackDelivery;
 use crate::devicebound::{LockToken, Outgoing, Settlement};
@@ -11,7 +11,6 @@ use crate::hub::Hub;
 use crate::ids::{DeviceId, IdentityId};
 use crate::registry::identity::DeviceIdentity;
 use crate::throttle::Operation;
-use crate::time::Timestamp;
 
 impl Hub {
     /// Ends messages in their time. Never returns.
@@ -162,13 +161,13 @@ impl DeviceSession {
     }
 
     /// Lets messages come, or not: a device over AMQP says how many it can take. What was sent
-    /// before it listened is for it too, unlike over MQTT.
+    /// before it listened is for it too, unlike over MQTT, and what it lets the lock of end comes again.
     pub fn receive_devicebound(&self, receive: bool) {
         self.hub.presences().subscribe(self.id(), self.connection, |subscriptions| {
-            subscriptions.remove(Channel::Devicebound);
             if receive {
-                let since = Timestamp::NEVER;
-                subscriptions.insert(Channel::Devicebound, Assurance::AtLeastOnce, since);
+                subscriptions.insert_waiting(Channel::Devicebound);
+            } else {
+                subscriptions.remove(Channel::Devicebound);
             }
         });
         self.hub.presences().wake(self.id());

@@ -36,6 +36,6 @@ pub use presence::{ConnectionState, Protocol};
 pub use query::{QueryPage, QueryRows};
 pub use request::DeviceRequest;
 pub use service::{DeviceView, RegistryStatistics, ServiceSession, TwinView};
-pub use subscriptions::{Assurance, Channel, Subscription, Subscriptions};
+pub use subscriptions::{Assurance, Channel, Claim, Subscription, Subscriptions};
 pub(crate) use sweep::keep_configured;
 pub use transfer::TransferRun;

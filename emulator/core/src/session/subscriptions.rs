@@ -28,13 +28,24 @@ pub enum Assurance {
     AtLeastOnce,
 }
 
+/// What a device may have of what comes through a channel.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Claim {
+    /// What is sent from this time on, through all connections of a persistent session. What it has
+    /// is its own for as long as it is connected, as over MQTT, where messages are acknowledged.
+    Since(Timestamp),
+    /// Whatever waits. What it has is its own while locked and comes again when the lock ends, as
+    /// over AMQP, where locks are settled.
+    Waiting,
+}
+
 /// How a device listens to a channel.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Subscription {
     /// How surely it wants to get what comes.
     pub assurance: Assurance,
-    /// Since when it listens, through all connections of a persistent session.
-    pub since: Timestamp,
+    /// What is for it.
+    pub claim: Claim,
 }
 
 /// The channels that a device listens to. A persistent session keeps them while it is away.
@@ -44,8 +55,14 @@ pub struct Subscriptions(BTreeMap<Channel, Subscription>);
 impl Subscriptions {
     /// Adds a channel, or changes its assurance: who subscribes again has listened all the time.
     pub fn insert(&mut self, channel: Channel, assurance: Assurance, now: Timestamp) {
-        let since = self.0.get(&channel).map_or(now, |subscription| subscription.since);
-        self.0.insert(channel, Subscription { assurance, since });
+        let claim = self.0.get(&channel).map_or(Claim::Since(now), |present| present.claim);
+        self.0.insert(channel, Subscription { assurance, claim });
+    }
+
+    /// Adds a channel with a claim on whatever waits.
+    pub fn insert_waiting(&mut self, channel: Channel) {
+        let assurance = Assurance::AtLeastOnce;
+        self.0.insert(channel, Subscription { assurance, claim: Claim::Waiting });
     }
 
     /// Removes a channel.

@@ -23,7 +23,13 @@ fn receiver(number: u8, now: u64, connection: Option<u64>) -> Receiver {
         token: token(number),
         until: at(now + LOCK),
         holder: connection.map(ConnectionId::of),
+        keeps: true,
     }
+}
+
+/// One that settles locks and does not acknowledge messages.
+fn settling(receiver: Receiver) -> Receiver {
+    Receiver { keeps: false, ..receiver }
 }
 
 /// A queue of these, none of which ends before [`LIFE`].
@@ -149,6 +155,19 @@ fn a_connection_acknowledges_after_its_lock_has_ended() {
 }
 
 #[test]
+fn a_connection_that_settles_gets_again_what_it_let_the_lock_of_end() {
+    let mut queue = queue(&[1]);
+    queue.receive(settling(receiver(1, 0, Some(7)))).unwrap();
+    queue.elapse(at(LOCK));
+    assert_eq!(queue.acknowledge(1, ConnectionId::of(7)), None);
+    let again = queue.receive(settling(receiver(2, LOCK, Some(7)))).unwrap();
+    assert_eq!((again.delivery_count, again.redelivered), (0, true));
+    assert_eq!(queue.settle(token(1), Settlement::Complete), Err(LockLost));
+    assert!(queue.release(ConnectionId::of(7)));
+    assert_eq!(received(&mut queue, receiver(3, LOCK, Some(8))), Some(1));
+}
+
+#[test]
 fn a_connection_does_not_acknowledge_what_another_received_since() {
     let mut queue = queue(&[1]);
     queue.receive(receiver(1, 0, Some(7))).unwrap();
@@ -176,7 +195,8 @@ fn what_a_connection_had_is_there_for_the_next() {
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Push,
-    Receive(Option<u64>),
+    /// By this connection, if it is one, which keeps what it has or does not.
+    Receive(Option<u64>, bool),
     Settle(u8, Settlement),
     Acknowledge(u64, u64),
     Release(u64),
@@ -192,7 +212,8 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     prop_oneof![
         4 => Just(Step::Push),
-        4 => proptest::option::of(1..3_u64).prop_map(Step::Receive),
+        4 => (proptest::option::of(1..3_u64), any::<bool>())
+            .prop_map(|(who, keeps)| Step::Receive(who, keeps)),
         3 => (0..40_u8, settlement).prop_map(|(token, how)| Step::Settle(token, how)),
         2 => (1..20_u64, 1..3_u64).prop_map(|(number, who)| Step::Acknowledge(number, who)),
         1 => (1..3_u64).prop_map(Step::Release),
@@ -210,6 +231,8 @@ struct Modelled {
     lock: Option<(u8, u64)>,
     /// The connection that was sent it last and has not acknowledged it.
     holder: Option<u64>,
+    /// Whether that is so when the lock has ended, too.
+    keeps: bool,
     over: bool,
 }
 
@@ -226,6 +249,7 @@ impl Model {
         for (index, message) in self.messages.iter_mut().enumerate().filter(|(_, one)| !one.over) {
             if message.lock.is_some_and(|(_, until)| until <= self.now) {
                 message.lock = None;
+                message.holder = message.holder.filter(|_| message.keeps);
             }
             if message.lock.is_none() && message.expires <= self.now {
                 message.over = true;
@@ -283,21 +307,22 @@ fn apply(queue: &mut Queue<u32>, model: &mut Model, step: Step) -> Result<(), Te
                     count: 0,
                     lock,
                     holder,
+                    keeps: false,
                     over: false,
                 });
             }
         }
-        Step::Receive(who) => {
+        Step::Receive(who, keeps) => {
             model.tokens = model.tokens.wrapping_add(1);
             let number = model.tokens;
             let expected = model.messages.iter().position(|one| {
                 !one.over && one.lock.is_none() && (who.is_none() || one.holder != who)
             });
-            let received = received(queue, receiver(number, now, who));
+            let received = received(queue, Receiver { keeps, ..receiver(number, now, who) });
             prop_assert_eq!(received, expected.map(|index| u32::try_from(index).unwrap()));
             if let Some(message) = expected.and_then(|index| model.messages.get_mut(index)) {
                 message.lock = Some((number, now + LOCK));
-                message.holder = who;
+                (message.holder, message.keeps) = (who, keeps);
             }
         }
         Step::Settle(number, how) => {
