@@ -1,7 +1,7 @@
 //! The library: a device in this process.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use device_sim::{Device, Error, Event, Identity, Options, Roots, Script, Security, SystemClock};
 use iothub_core::time::{Clock, ManualClock, Timestamp};
@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::{ServerConfig, pki_types::PrivateKeyDer};
 
-use crate::fake_hub::FakeHub;
+use crate::fake_hub::{FakeHub, PATIENCE};
 
 struct Running {
     events: Arc<Mutex<Vec<Event>>>,
@@ -21,6 +21,19 @@ struct Running {
 }
 
 impl Running {
+    /// Waits until the device has told enough: what the hub has seen, the device need not know yet.
+    fn wait(&self, what: &str, ready: impl Fn(&[Event]) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let events = self.events.lock().unwrap().clone();
+            if ready(&events) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "waited for {what}; {events:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     async fn stop(self) -> Vec<Event> {
         self.stop.send(()).unwrap();
         self.task.await.unwrap().unwrap();
@@ -28,6 +41,25 @@ impl Running {
         assert_eq!(events.last(), Some(&Event::Stopped));
         events.clone()
     }
+}
+
+fn count(events: &[Event], wanted: impl Fn(&Event) -> bool) -> usize {
+    events.iter().filter(|event| wanted(event)).count()
+}
+
+fn is_sent(event: &Event) -> bool {
+    matches!(event, Event::TelemetrySent { .. })
+}
+
+fn is_reported(event: &Event) -> bool {
+    matches!(event, Event::Reported { .. })
+}
+
+/// A clock that stands until a test turns it.
+fn standing(options: &mut Options) -> Arc<ManualClock> {
+    let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(1_893_456_000)));
+    options.clock = Arc::clone(&clock) as Arc<dyn Clock>;
+    clock
 }
 
 fn options(hub: &FakeHub) -> Options {
@@ -54,6 +86,7 @@ fn run(options: Options) -> Running {
 async fn methods_are_answered_as_the_script_says() {
     let hub = FakeHub::start();
     let mut options = options(&hub);
+    let clock = standing(&mut options);
     let script = "telemetry = []\n[methods]\nslow = { status = -7, payload = { a = 1 }, delay = \"200ms\" }\nping = {}";
     options.script = Script::parse(script).unwrap();
     let device = run(options);
@@ -61,6 +94,8 @@ async fn methods_are_answered_as_the_script_says() {
     hub.call("$iothub/methods/POST/slow/?$rid=1", "{\"b\":2}");
     hub.call("$iothub/methods/POST/ping/?$rid=2&x=y", "");
     hub.call("$iothub/methods/POST/other/?$rid=a%20", "null");
+    hub.wait("the two that are quick", |state| state.telemetry.len() == 2);
+    clock.advance(Duration::from_millis(200));
     hub.wait("three answers", |state| state.telemetry.len() == 3);
     let answer = |rest: &str, body| (format!("$iothub/methods/res/{rest}"), body);
     let unknown = json!({"details": "method name unknown"});
@@ -86,6 +121,8 @@ async fn the_tutorial() {
     hub.wait("the first report", |state| state.reported.contains_key("configId"));
     hub.change_desired(&five_minutes());
     hub.wait("success", |state| state.reported.get("status") == Some(&json!("Success")));
+    hub.wait("the first message", |state| !state.telemetry.is_empty());
+    device.wait("three answers", |events| count(events, is_reported) == 3);
     let events = device.stop().await;
 
     hub.wait("DISCONNECT", |state| state.disconnects == 1);
@@ -134,9 +171,8 @@ async fn telemetry_follows_the_frequency() {
     hub.wait("the first message", |state| !state.telemetry.is_empty());
     hub.change_desired(&json!({"configId": 2, "sendFrequency": "20ms"}));
     hub.wait("many messages", |state| state.telemetry.len() > 10);
-    let events = device.stop().await;
-    let sent = events.iter().filter(|event| matches!(event, Event::TelemetrySent { .. })).count();
-    assert!(sent > 8, "{sent}");
+    device.wait("as many acknowledgements", |events| count(events, is_sent) > 10);
+    device.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -170,18 +206,20 @@ async fn unacknowledged_telemetry_is_sent_again() {
     hub.wait("the message again", |state| state.telemetry.len() == 2);
     let state = hub.state().telemetry.clone();
     assert_eq!(state[0], state[1]);
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    device.wait("the acknowledgement", |events| count(events, is_sent) == 1);
     let events = device.stop().await;
-    let sent = events.iter().filter(|event| matches!(event, Event::TelemetrySent { .. })).count();
-    assert_eq!(sent, 1);
+    assert_eq!(count(&events, is_sent), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_token_is_renewed_by_a_clean_reconnect() {
     let hub = FakeHub::start();
     let mut options = options(&hub);
-    options.token_ttl = Duration::from_secs(2);
+    let clock = standing(&mut options);
+    options.token_ttl = Duration::from_secs(3600);
     let device = run(options);
+    device.wait("the first report", |events| count(events, is_reported) == 1);
+    clock.advance(Duration::from_secs(3500));
     hub.wait("the second connect", |state| state.connects.len() >= 2 && state.gets >= 2);
     let events = device.stop().await;
     let state = hub.state();
@@ -196,9 +234,8 @@ async fn the_token_is_renewed_by_a_clean_reconnect() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_a_test_turns_is_obeyed() {
     let hub = FakeHub::start();
-    let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(1_893_456_000)));
     let mut options = options(&hub);
-    options.clock = Arc::clone(&clock) as Arc<dyn Clock>;
+    let clock = standing(&mut options);
     options.token_ttl = Duration::from_secs(48 * 60 * 60);
     let device = run(options);
     hub.wait("the first message", |state| state.telemetry.len() == 1);

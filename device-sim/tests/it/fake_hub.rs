@@ -14,6 +14,9 @@ use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 pub(crate) const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
+/// How long a test waits for what must come: a machine that does much else is slow, not wrong.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
 pub(crate) struct FakeHub {
     pub(crate) port: u16,
     state: Arc<Mutex<State>>,
@@ -105,7 +108,7 @@ impl FakeHub {
 
     /// Waits until `ready` holds.
     pub(crate) fn wait(&self, what: &str, ready: impl Fn(&State) -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + PATIENCE;
         while !ready(&self.state()) {
             if Instant::now() > deadline {
                 let state = self.state();
@@ -128,7 +131,7 @@ fn serve(socket: TcpStream, tls: Option<Arc<ServerConfig>>, state: &Mutex<State>
     socket.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
     let mut stream: Box<dyn Stream> = match tls {
         Some(config) => {
-            socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            socket.set_read_timeout(Some(PATIENCE)).unwrap();
             let mut connection = ServerConnection::new(config).unwrap();
             let mut socket = socket;
             while connection.is_handshaking() {
