@@ -29,7 +29,7 @@ const SEND_FREQUENCY: &str = "5m";
 /// How long the device takes to apply a configuration: long enough to be seen as pending.
 const APPLY_DELAY: Duration = Duration::from_millis(300);
 /// How long any part of the story may take before it is given up.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// More than the events of the whole story.
 const EVENTS: usize = 256;
 const STEP: Style = Style::new().bold();
