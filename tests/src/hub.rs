@@ -8,11 +8,13 @@ use iothub_core::devicebound::Outgoing;
 use iothub_core::error::HubError;
 use iothub_core::event::{Event, Message, SystemProperty};
 use iothub_core::ids::DeviceId;
+use iothub_core::limits;
 use iothub_core::time::Timestamp;
 use iothub_testkit::{Config, Emulator};
 use iothub_wire::connection_string::{DeviceConnectionString, ServiceConnectionString, encode};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
+use tokio::time::timeout;
 use tokio_rustls::rustls::client::WantsClientCert;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::CertificateDer;
@@ -201,10 +203,22 @@ impl Hub {
         }
     }
 
-    /// Stops the hub gracefully and waits until it has.
+    /// Waits until the hub has noticed that the device is away.
+    pub fn await_absence(&self, device: &Device) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.twin(device)["connectionState"] != "Disconnected" {
+            assert!(Instant::now() < deadline, "{} is still connected", device.id);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Stops the hub gracefully and waits until it has, which must be sooner than it gives up
+    /// anybody who keeps it waiting.
     pub fn stop(self) {
         let Self { emulator, runtime, .. } = self;
-        runtime.block_on(emulator.stop());
+        let limit = limits::TLS_HANDSHAKE_TIME;
+        let stopped = runtime.block_on(async { timeout(limit, emulator.stop()).await });
+        assert!(stopped.is_ok(), "the hub did not stop within {limit:?}");
     }
 }
 

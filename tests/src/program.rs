@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 use iothub_wire::local::LocalEmulator;
 use tempfile::TempDir;
 
-/// How long a program may take to be ready, or to end once it was asked to.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::mqtt::PATIENCE;
 
 /// The emulator.
 pub const EMULATOR: &str = "iothub-emulator";

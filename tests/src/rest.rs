@@ -1,7 +1,6 @@
 //! The service API over HTTPS with ureq: what went over the wire, as text.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use iothub_wire::connection_string::ServiceConnectionString;
 use serde_json::Value;
@@ -9,6 +8,8 @@ use tokio_rustls::rustls::crypto::ring;
 use ureq::Agent;
 use ureq::http::{HeaderMap, Request};
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
+
+use crate::mqtt::PATIENCE;
 
 /// The api-version that a path without one is asked with.
 pub const API_VERSION: &str = "2021-04-12";
@@ -45,7 +46,7 @@ impl Rest {
         let config = Agent::config_builder()
             .tls_config(tls)
             .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_secs(20)))
+            .timeout_global(Some(PATIENCE))
             .build();
         Self {
             agent: config.new_agent(),

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use iothub_core::auth::sas::sign;
+use iothub_tests::mqtt::PATIENCE;
 use iothub_tests::{Device, FAR_FUTURE, Hub, key};
 use iothub_wire::connection_string::encode;
 use serde_json::json;
@@ -115,7 +116,7 @@ impl Answer {
 impl Client {
     fn connect(hub: &Hub) -> Self {
         let stream = TcpStream::connect(hub.emulator.amqp_addr().unwrap()).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Self(stream)
     }
 

@@ -8,6 +8,9 @@ use iothub_tests::mqtt::{
     publish, publish_with, text,
 };
 use iothub_tests::{FAR_FUTURE, Hub, key};
+use serde_json::json;
+
+use crate::journal::expect;
 
 #[test]
 fn the_answer_to_a_first_connect_has_four_bytes() {
@@ -154,12 +157,14 @@ fn the_newcomer_takes_the_connection_over() {
 fn silence_for_one_and_a_half_keep_alives_closes() {
     let hub = Hub::start();
     let device = hub.device("d1");
-    let mut connection = hub.connect_as(&device.connect().keep_alive(1), ACCEPTED);
     let start = Instant::now();
-    connection.expect_closed_within(Duration::from_secs(4));
+    let mut connection = hub.connect_as(&device.connect().keep_alive(1), ACCEPTED);
+    connection.expect_closed();
     let silence = start.elapsed();
-    assert!(silence > Duration::from_millis(1_400), "closed after {silence:?}");
-    assert!(silence < Duration::from_millis(2_500), "closed after {silence:?}");
+    assert!(silence >= Duration::from_millis(1_500), "closed after {silence:?}");
+    // Not how late it was, which is the machine's affair, but how long the hub meant to wait.
+    let entry = expect(&hub, &json!({"kind": "disconnected", "deviceId": "d1"}));
+    assert_eq!(entry["reason"], "nothing came for 1.5s");
     assert_eq!(hub.twin(&device)["connectionState"], "Disconnected");
 }
 
@@ -167,9 +172,11 @@ fn silence_for_one_and_a_half_keep_alives_closes() {
 fn any_packet_keeps_the_connection_alive() {
     let hub = Hub::start();
     let device = hub.device("d1");
-    let mut connection = hub.connect_as(&device.connect().keep_alive(1), ACCEPTED);
+    // Nine seconds of silence are allowed: much longer than one turn, even on a slow machine, and
+    // shorter than all of them.
+    let mut connection = hub.connect_as(&device.connect().keep_alive(6), ACCEPTED);
     for turn in 0..5_u16 {
-        std::thread::sleep(Duration::from_millis(600));
+        std::thread::sleep(Duration::from_secs(2));
         if turn % 2 == 0 {
             connection.send(PINGREQ);
             connection.expect(PINGRESP);
@@ -186,11 +193,11 @@ fn half_a_packet_does_not_keep_the_connection_alive() {
     let device = hub.device("d1");
     let mut connection = hub.connect_as(&device.connect().keep_alive(1), ACCEPTED);
     let whole = publish("devices/d1/messages/events/", &[b'x'; 1000]);
-    for byte in &whole[..4] {
-        std::thread::sleep(Duration::from_millis(300));
+    let ended = whole.iter().take(200).any(|byte| {
         connection.send(&[*byte]);
-    }
-    connection.expect_closed_within(Duration::from_secs(3));
+        connection.ends_within(Duration::from_millis(300))
+    });
+    assert!(ended, "the connection lives");
 }
 
 #[test]

@@ -4,10 +4,12 @@ use std::time::{Duration, Instant};
 
 use iothub_tests::mqtt::{ACCEPTED, Connection, NOT_AUTHORIZED, UNAVAILABLE, publish_with};
 use iothub_tests::{Device, Hub};
+use serde_json::json;
 
 use crate::amqp::{
     Client, attach, data, described, map, open_for_devices, performative, transfer, uint,
 };
+use crate::harness::admin;
 
 const TYPE: &str = "AzIoTHub_FaultOperationType";
 const CLOSE_REASON: &str = "AzIoTHub_FaultOperationCloseReason";
@@ -27,20 +29,13 @@ fn ask(connection: &mut Connection, first: u8, id: u16, properties: &[(&str, &st
     connection.send(&publish_with(first, id, &topic, b"x"));
 }
 
-/// Waits until the device is let in again.
-fn await_admission(hub: &Hub, device: &Device) -> Connection {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        let mut connection = hub.open();
-        connection.send(&device.connect().bytes());
-        let answer = connection.read();
-        if answer.bytes == ACCEPTED {
-            return connection;
-        }
-        assert_eq!(answer.bytes, UNAVAILABLE);
-        assert!(Instant::now() < deadline, "the device is not let in again");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+/// How long a fault lasts, in seconds: much longer than a test, which turns the clock past it.
+const LONG: &str = "1000";
+
+/// Turns the hub's clock on by so many seconds.
+fn advance(hub: &Hub, seconds: u32) {
+    let turn = json!({ "advance": seconds }).to_string();
+    assert_eq!(admin(hub, "POST /hubs/emulator/clock", &turn).0, 200);
 }
 
 #[test]
@@ -51,14 +46,16 @@ fn a_connection_is_reset_before_the_message_is_acknowledged() {
     {
         connection.send(&device.connect().bytes());
         connection.expect(ACCEPTED);
-        let asked = [(TYPE, "KillTcp"), (CLOSE_REASON, "boom"), (DELAY, "0.3"), (DURATION, "1")];
+        let asked = [(TYPE, "KillTcp"), (CLOSE_REASON, "boom"), (DELAY, "0.3"), (DURATION, LONG)];
         let begun = Instant::now();
         ask(&mut connection, 0x32, 1, &asked);
         connection.expect_reset();
         assert!(begun.elapsed() >= Duration::from_millis(300), "{:?}", begun.elapsed());
         hub.connect_as(&device.connect(), UNAVAILABLE);
-        let mut again = await_admission(&hub, &device);
-        assert!(begun.elapsed() >= Duration::from_millis(1300), "{:?}", begun.elapsed());
+        advance(&hub, 500);
+        hub.connect_as(&device.connect(), UNAVAILABLE);
+        advance(&hub, 500);
+        let mut again = hub.connect(&device);
         // A client that did not hear of it sends it again, and has to get out of this.
         ask(&mut again, 0x3A, 1, &asked);
         again.expect(&[0x40, 2, 0, 1]);
@@ -109,12 +106,12 @@ fn without_the_switch_a_message_is_a_message() {
 fn events_are_refused_as_long_as_a_message_wants() {
     let (hub, device) = start();
     let mut connection = hub.connect(&device);
-    ask(&mut connection, 0x32, 1, &[(TYPE, "InvokeAuthError"), (DELAY, "0"), (DURATION, "1")]);
+    ask(&mut connection, 0x32, 1, &[(TYPE, "InvokeAuthError"), (DELAY, "0"), (DURATION, LONG)]);
     connection.expect(&[0x40, 2, 0, 1]);
     connection.send(&publish_with(0x32, 2, "devices/d1/messages/events/", b"x"));
     connection.expect_closed();
     hub.connect_as(&device.connect(), NOT_AUTHORIZED);
-    std::thread::sleep(Duration::from_millis(1100));
+    advance(&hub, 1000);
     let mut connection = hub.connect(&device);
     connection.send(&publish_with(0x32, 3, "devices/d1/messages/events/", b"x"));
     connection.expect(&[0x40, 2, 0, 3]);
@@ -234,11 +231,11 @@ fn events_over_amqp_are_rejected_as_long_as_a_message_wants() {
         ("InvokeAuthError", "amqp:unauthorized-access"),
     ] {
         let mut client = open(&hub);
-        tell(&mut client, 9, &[(TYPE, kind), (DELAY, "0"), (DURATION, "0.5")]);
+        tell(&mut client, 9, &[(TYPE, kind), (DELAY, "0"), (DURATION, LONG)]);
         client.send(&transfer(EVENTS, 10, &data(b"x")));
         let outcome = client.await_answer(0x15);
         assert!(outcome.text.contains(condition), "{kind}: {}", outcome.text);
-        std::thread::sleep(Duration::from_millis(600));
+        advance(&hub, 1000);
         tell(&mut client, 11, &[]);
     }
     assert_eq!(hub.await_events(3).len(), 3);

@@ -19,6 +19,32 @@ fn add(hub: &Hub, fault: &Value) -> Value {
     added
 }
 
+/// Waits until every fault has struck once, where no answer tells of it.
+fn await_hits(hub: &Hub) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let faults = admin(hub, "GET /hubs/emulator/faults", "").1;
+        if faults.as_array().unwrap().iter().all(|fault| fault["hits"] == 1) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{faults}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Waits until the hub shows these connections.
+fn await_connections(hub: &Hub, wanted: impl Fn(&Value) -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let shown = admin(hub, "GET /hubs/emulator/connections", "").1;
+        if wanted(&shown) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{shown}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 #[test]
 fn a_fault_begins_and_ends_by_the_clock_of_the_hub() {
     let hub = Hub::start();
@@ -52,11 +78,12 @@ fn the_will_of_a_client_that_was_cut_off_comes_when_the_clock_is_turned() {
     connection.expect_alive();
     add(&hub, &json!({"operation": "sendEvent", "error": "halfOpen", "count": 1}));
     connection.send(&publish_with(0x32, 1, EVENTS, b"x"));
+    await_hits(&hub);
     connection.expect_silence(Duration::from_millis(100));
     advance(80);
     assert!(connected());
     advance(20);
-    assert!(!connected());
+    await_connections(&hub, |shown| *shown == json!([]));
     let will = &hub.await_events(1)[0];
     assert_eq!(will.message.body, "gone");
 }
@@ -92,10 +119,11 @@ fn a_connection_goes_silent_and_the_hub_does_not_notice() {
     add(&hub, &json!({"operation": "sendEvent", "error": "halfOpen", "count": 1}));
     connection.send(&publish_with(0x32, 1, EVENTS, b"x"));
     connection.send(PINGREQ);
+    await_hits(&hub);
     hub.desire(&device, r#"{"n": 1}"#);
     connection.expect_silence(Duration::from_millis(300));
-    let shown = || admin(&hub, "GET /hubs/emulator/connections", "").1;
-    assert_eq!(shown()[0]["deviceId"], "d1");
+    let shown = admin(&hub, "GET /hubs/emulator/connections", "").1;
+    assert_eq!(shown[0]["deviceId"], "d1");
     assert!(hub.events().is_empty());
     // Who comes back takes its place.
     hub.connect(&device).expect_alive();
@@ -105,11 +133,7 @@ fn a_connection_goes_silent_and_the_hub_does_not_notice() {
     let mut connection = hub.connect_as(&device.connect().keep_alive(1), ACCEPTED);
     connection.send(&publish("$iothub/twin/GET/?$rid=1", b""));
     connection.expect_closed();
-    let deadline = Instant::now() + PATIENCE;
-    while shown() != json!([]) {
-        assert!(Instant::now() < deadline, "{}", shown());
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    await_connections(&hub, |shown| *shown == json!([]));
 }
 
 #[test]
@@ -129,6 +153,7 @@ fn a_client_is_not_let_in() {
         add(&hub, &json!({"operation": operation, "error": "halfOpen", "count": 1}));
         let mut connection = Connection::plain(address);
         connection.send(&device.connect().bytes());
+        await_hits(&hub);
         connection.expect_silence(Duration::from_millis(200));
     }
     for error in ["reset", "halfOpen"] {
@@ -139,10 +164,10 @@ fn a_client_is_not_let_in() {
             "reset" => connection.expect_reset(),
             _ => connection.expect_silence(Duration::from_millis(200)),
         }
+        await_hits(&hub);
     }
     hub.connect(&device).expect_alive();
-    let hits = admin(&hub, "GET /hubs/emulator/faults", "").1;
-    assert!(hits.as_array().unwrap().iter().all(|fault| fault["hits"] == 1), "{hits}");
+    await_hits(&hub);
 }
 
 #[test]
@@ -217,11 +242,16 @@ fn answers_over_https_are_lost_late_or_garbled() {
         connection
     };
     add(&hub, &json!({"operation": "registry", "error": "answerLost", "count": 1}));
-    ask().expect_silence(Duration::from_millis(300));
+    let silent = || {
+        let mut connection = ask();
+        await_hits(&hub);
+        connection.expect_silence(Duration::from_millis(300));
+    };
+    silent();
     add(&hub, &json!({"operation": "registry", "error": "reset", "count": 1}));
     ask().expect_reset();
     add(&hub, &json!({"operation": "registry", "error": "halfOpen", "count": 1}));
-    ask().expect_silence(Duration::from_millis(300));
+    silent();
     add(&hub, &json!({"operation": "registry", "error": "answerLate", "delay": 0.3, "count": 1}));
     let begun = Instant::now();
     hub.rest.get("/devices/d1").expect(200);
@@ -246,6 +276,7 @@ fn answers_over_amqp_are_lost_and_connections_break() {
 
     add(&hub, &json!({"operation": "sendEvent", "error": "halfOpen", "count": 1}));
     client.send(&transfer(2, 9, &data(b"x")));
+    await_hits(&hub);
     client.expect_silence();
     let mut client = open_for_devices(&hub, &["d1"]);
     add(&hub, &json!({"operation": "sendEvent", "error": "reset", "count": 1}));

@@ -2,16 +2,16 @@
 
 use std::io::BufRead as _;
 use std::thread;
-use std::time::{Duration, Instant};
 
 use iothub_tests::Hub;
-use iothub_tests::mqtt::{NOT_AUTHORIZED, publish, publish_with};
+use iothub_tests::mqtt::{NOT_AUTHORIZED, PATIENCE, publish, publish_with};
 use serde_json::{Value, json};
 
 use crate::harness::{admin, follow};
 
-fn expect(hub: &Hub, pattern: &Value) -> Value {
-    let body = json!({ "match": pattern }).to_string();
+/// The first entry like this, which must come.
+pub(crate) fn expect(hub: &Hub, pattern: &Value) -> Value {
+    let body = json!({ "match": pattern, "timeout": PATIENCE.as_secs() }).to_string();
     let (status, entry) = admin(hub, "POST /hubs/emulator/journal/expect", &body);
     assert_eq!(status, 200, "{entry}");
     entry
@@ -90,7 +90,7 @@ fn who_waits_in_vain_sees_what_came_instead() {
     let (status, answer) = admin(&hub, "POST /hubs/emulator/journal/expect", body);
     assert_eq!((status, &answer["error"]), (417, &json!("ExpectationFailed")));
     let message = answer["message"].as_str().unwrap();
-    assert!(message.starts_with(r#"nothing like {"kind":"event"} came in time (0."#), "{message}");
+    assert!(message.starts_with(r#"nothing like {"kind":"event"} came in time ("#), "{message}");
     assert!(message.contains(r#""kind":"created","deviceId":"d1""#), "{message}");
     // One entry is enough to go on, however late.
     thread::scope(|scope| {
@@ -123,9 +123,7 @@ fn the_journal_is_followed_until_its_hub_ends() {
     let entry: Value = serde_json::from_str(line.strip_prefix("data: ").unwrap()).unwrap();
     assert_eq!(entry["deviceId"], "d1");
     // A follower does not keep the emulator from ending.
-    let begun = Instant::now();
     hub.stop();
-    assert!(begun.elapsed() < Duration::from_secs(5));
 }
 
 #[test]

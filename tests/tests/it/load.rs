@@ -1,8 +1,8 @@
 //! Many at once: nobody loses anything, nobody holds up the others, and rubbish harms nobody.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use iothub_tests::mqtt::{ACCEPTED, Connection, PINGREQ, publish_with, subscribe};
+use iothub_tests::mqtt::{ACCEPTED, Connection, PATIENCE, publish_with, subscribe};
 use iothub_tests::{Device, Hub, subscribe_twin};
 use serde_json::json;
 
@@ -54,14 +54,13 @@ fn of_many_connections_of_one_device_the_last_is_left() {
             .collect();
         tasks.into_iter().map(|task| task.join().unwrap()).collect()
     });
-    // A displaced one may be closed before its CONNACK was read, but never answers again.
-    std::thread::sleep(Duration::from_millis(200));
-    let mut alive = 0;
-    for connection in &mut connections {
-        connection.send(PINGREQ);
-        alive += usize::from(connection.read_all().ends_with(&[0xD0, 0]));
+    // One that is just being displaced may answer once more, but not again and again.
+    let deadline = Instant::now() + PATIENCE;
+    while connections.len() > 1 {
+        connections.retain_mut(Connection::answers);
+        assert!(Instant::now() < deadline, "{} connections are left", connections.len());
     }
-    assert_eq!(alive, 1);
+    assert!(connections.iter_mut().all(Connection::answers) && connections.len() == 1);
     assert_eq!(hub.twin(&device)["connectionState"], "Connected");
 }
 
@@ -76,9 +75,10 @@ fn a_device_that_reads_nothing_is_closed_and_holds_up_nobody() {
     let section: serde_json::Map<_, _> =
         (0..7).map(|number| (format!("k{number}"), json!(text))).collect();
     let desired = serde_json::Value::from(section).to_string();
-    let start = Instant::now();
+    let mut rounds = 0;
     while hub.twin(&deaf)["connectionState"] == "Connected" {
-        assert!(start.elapsed() < Duration::from_secs(60), "a deaf device is still connected");
+        rounds += 1;
+        assert!(rounds < 50, "a deaf device is still connected after 100 MB");
         for _ in 0..100 {
             hub.desire(&deaf, &desired);
         }

@@ -110,7 +110,7 @@ fn a_device_that_does_not_listen_is_not_online() {
 fn a_caller_may_wait_for_the_device_to_come() {
     let hub = Hub::start();
     let device = hub.device("d1");
-    let body = json!({"methodName": "m", "connectTimeoutInSeconds": 10});
+    let body = json!({"methodName": "m", "connectTimeoutInSeconds": 100});
     let (answer, _connection) = call(&hub, &body, || {
         std::thread::sleep(Duration::from_millis(200));
         let mut connection = listen(&hub, &device);
@@ -130,7 +130,9 @@ fn a_persistent_session_listens_again_without_subscribing() {
     connection.send(&subscribe(2, &[(FILTER, 1)]));
     connection.expect(&[0x90, 3, 0, 2, 1]);
     connection.cut();
-    let body = json!({"methodName": "m", "connectTimeoutInSeconds": 10});
+    // Until the hub has noticed, it would send the call to the connection that was cut.
+    hub.await_absence(&device);
+    let body = json!({"methodName": "m", "connectTimeoutInSeconds": 100});
     let (answer, _connection) = call(&hub, &body, || {
         std::thread::sleep(Duration::from_millis(200));
         let mut connection = hub.connect_as(&connect, RESUMED);

@@ -2,10 +2,9 @@
 
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::Duration;
 
 use iothub_tests::Hub;
-use iothub_tests::mqtt::{ACCEPTED, Connection};
+use iothub_tests::mqtt::{ACCEPTED, Connection, PATIENCE};
 use serde_json::json;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
@@ -34,7 +33,7 @@ fn client(version: &'static SupportedProtocolVersion, ca_pem: &str) -> Arc<Clien
 /// Completes a handshake with a server that must be `name`, or says why not.
 fn handshake(hub: &Hub, name: &str, config: Arc<ClientConfig>) -> Result<(), String> {
     let mut tcp = TcpStream::connect(hub.emulator.mqtts_addr()).unwrap();
-    tcp.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    tcp.set_read_timeout(Some(PATIENCE)).unwrap();
     let name = ServerName::try_from(name.to_owned()).unwrap();
     let mut session = ClientConnection::new(config, name).unwrap();
     while session.is_handshaking() {

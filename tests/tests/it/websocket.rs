@@ -1,6 +1,6 @@
 //! MQTT over WebSockets, on the port of HTTPS.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use iothub_tests::Hub;
 use iothub_tests::mqtt::{ACCEPTED, Connection, NOT_AUTHORIZED, PINGREQ, PINGRESP, publish_with};
@@ -145,15 +145,10 @@ fn a_stop_ends_these_sessions_too() {
     connection.send(&device.connect().bytes());
     connection.expect(ACCEPTED);
     let mut silent = hub.open_https().over_websocket(PATH);
-    let stopping = std::thread::spawn(move || {
-        let start = Instant::now();
-        hub.stop();
-        start.elapsed()
-    });
+    let stopping = std::thread::spawn(move || hub.stop());
     connection.expect_closed();
     silent.expect_closed();
-    let took = stopping.join().unwrap();
-    assert!(took.as_secs() < 3, "the stop took {took:?}");
+    stopping.join().unwrap();
 }
 
 #[test]
