@@ -17,6 +17,10 @@ pub use back_end::run_with_back_end;
 /// How long a script may take: its cases have limits of their own, which say what was waited for.
 const SCRIPT_LIMIT: Duration = Duration::from_secs(600);
 
+/// The variable that tells a script where the harness is. The SDKs know nothing of it; a script asks
+/// there what they do not tell, such as when the hub knows of a subscription.
+const HARNESS: &str = "IOTHUB_TEST_HARNESS";
+
 /// A language whose SDKs are tested.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Language {
@@ -121,6 +125,7 @@ exec "$@""#;
     command
         .env("IOTHUB_CONNECTION_STRING", &emulator.local.connection_string)
         .env("IOTHUB_EMULATOR", program::path(EMULATOR))
+        .env(HARNESS, &emulator.local.harness)
         .env("NODE_PATH", Language::Node.folder().join("node_modules"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("PYTHONUNBUFFERED", "1")

@@ -5,7 +5,9 @@ const { Client, Message } = require('azure-iot-device');
 const { Amqp, AmqpWs } = require('azure-iot-device-amqp');
 const { Client: ServiceClient } = require('azure-iothub');
 const { Message: Outgoing, NoRetry } = require('azure-iot-common');
-const { Arrivals, Device, assert, body, eventFrom, eventually, main, registry, report, test } = require('./harness');
+const {
+  Arrivals, Device, assert, body, eventFrom, eventually, main, registry, report, subscribed, test,
+} = require('./harness');
 
 async function connect(device, transport, sharedAccessKey) {
   const client = Client.fromConnectionString(device.connectionString(sharedAccessKey), transport);
@@ -53,8 +55,7 @@ for (const [name, transport] of [['amqp', Amqp], ['amqp_ws', AmqpWs]]) {
     const changes = new Arrivals();
     twin.on('properties.desired', (change) => changes.put(change));
     assert.equal((await changes.take('what is there already')).$version, 1);
-    // the subscription is on its way when the handler is registered
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await subscribed(device.id, 'desiredProperties');
     await device.desire({ configId: 4 });
     const change = await changes.take('the change');
     assert.deepEqual([change.configId, change.$version], [4, 2]);
@@ -68,7 +69,7 @@ for (const [name, transport] of [['amqp', Amqp], ['amqp_ws', AmqpWs]]) {
       response.send(200, { in: request.payload.seconds });
     });
     const back = await service();
-    const call = { methodName: 'reboot', payload: { seconds: 3 }, connectTimeoutInSeconds: 10 };
+    const call = { methodName: 'reboot', payload: { seconds: 3 }, connectTimeoutInSeconds: 100 };
     const { result } = await back.invokeDeviceMethod(device.id, call);
     assert.deepEqual(result, { status: 200, payload: { in: 3 } });
     await back.close();

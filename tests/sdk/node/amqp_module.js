@@ -6,7 +6,7 @@ const { ModuleClient } = require('azure-iot-device');
 const { Amqp, AmqpWs } = require('azure-iot-device-amqp');
 const { Client: ServiceClient } = require('azure-iothub');
 const {
-  Arrivals, Module, assert, eventFrom, eventually, main, plain, registry, report, test,
+  Arrivals, Module, assert, eventFrom, eventually, main, plain, registry, report, subscribed, test,
 } = require('./harness');
 
 async function connect(module, transport, sharedAccessKey) {
@@ -56,8 +56,7 @@ for (const [name, transport] of [['amqp', Amqp], ['amqp_ws', AmqpWs]]) {
     const changes = new Arrivals();
     twin.on('properties.desired', (change) => changes.put({ ...change }));
     assert.equal((await changes.take('what is there already')).$version, 1);
-    // the subscription is on its way when the handler is registered
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await subscribed(module.device.id, 'desiredProperties', module.id);
     const patch = { properties: { desired: { rate: 7 } } };
     await registry().updateModuleTwin(module.device.id, module.id, patch, '*');
     assert.deepEqual(await changes.take('the change'), { rate: 7, $version: 2 });
@@ -72,7 +71,7 @@ for (const [name, transport] of [['amqp', Amqp], ['amqp_ws', AmqpWs]]) {
       response.send(200, { in: request.payload.seconds });
     });
     const back = ServiceClient.fromConnectionString(process.env.IOTHUB_CONNECTION_STRING);
-    const call = { methodName: 'reboot', payload: { seconds: 3 }, connectTimeoutInSeconds: 10 };
+    const call = { methodName: 'reboot', payload: { seconds: 3 }, connectTimeoutInSeconds: 100 };
     const { result } = await back.invokeDeviceMethod(module.device.id, module.id, call);
     assert.deepEqual(result, { status: 200, payload: { in: 3 } });
     await client.close();

@@ -1,7 +1,7 @@
 // Cloud-to-device messages as azure-iot-device receives them over MQTT.
 'use strict';
 
-const { Arrivals, Device, assert, body, eventually, main, registry, test } = require('./harness');
+const { Arrivals, Device, assert, body, eventually, main, registry, subscribed, test } = require('./harness');
 
 /** Has the test that runs this script send a message. */
 function send(device, text, system, properties) {
@@ -17,14 +17,13 @@ async function listening(device) {
   const messages = new Arrivals();
   client.on('message', (message) => client.complete(message, () => messages.put(message)));
   await client.open();
+  await subscribed(device.id, 'devicebound');
   return { client, messages };
 }
 
 test('a_message_arrives_with_its_properties', async () => {
   const device = await Device.create();
   const { client, messages } = await listening(device);
-  // the subscription is on its way when `open` returns
-  await new Promise((resolve) => setTimeout(resolve, 200));
   send(
     device,
     '{"a": "ü"}',
@@ -48,7 +47,6 @@ test('a_message_arrives_with_its_properties', async () => {
 test('what_was_sent_while_the_device_was_away_arrives_when_it_is_back', async () => {
   const device = await Device.create();
   const first = await listening(device);
-  await new Promise((resolve) => setTimeout(resolve, 200));
   send(device, 'first');
   assert.equal((await first.messages.take('the first')).getData().toString(), 'first');
   await first.client.close();

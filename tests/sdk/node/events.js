@@ -3,7 +3,7 @@
 
 const { EventHubConsumerClient, earliestEventPosition, latestEventPosition } = require('@azure/event-hubs');
 const { Message } = require('azure-iot-device');
-const { Arrivals, Device, assert, main, test } = require('./harness');
+const { Arrivals, Device, PATIENCE, assert, main, test } = require('./harness');
 
 const STRING = process.env.EVENTHUB_CONNECTION_STRING;
 
@@ -68,7 +68,8 @@ test('a_reader_of_the_latest_sees_only_what_comes', async () => {
   await send(device, '0');
   const { events, close } = reading(device, latestEventPosition);
   // nothing tells when the links are there; what is sent until then is none of its business
-  for (let number = 1; number < 200 && events.items.length === 0; number += 1) {
+  const deadline = Date.now() + PATIENCE;
+  for (let number = 1; Date.now() < deadline && events.items.length === 0; number += 1) {
     await send(device, String(number));
   }
   const event = await events.take('an event');

@@ -215,6 +215,31 @@ async function eventually(condition, what) {
   throw new Error(`waited ${PATIENCE} ms for: ${what}`);
 }
 
+/** What the emulator's harness answers. */
+async function harness(method, path, wanted) {
+  const answer = await fetch(`${process.env.IOTHUB_TEST_HARNESS}${path}`, {
+    method,
+    body: wanted && JSON.stringify(wanted),
+  });
+  const found = await answer.json();
+  assert.equal(answer.status, 200, JSON.stringify(found));
+  return found;
+}
+
+/** Waits until the hub knows that a device or module has subscribed: the SDKs do not say when that is. */
+async function subscribed(deviceId, channel, moduleId = null) {
+  await eventually(async () => {
+    const all = await harness('GET', '/hubs/emulator/connections');
+    const own = all.find((one) => one.deviceId === deviceId && one.moduleId === moduleId);
+    return own?.subscriptions.includes(channel);
+  }, `${deviceId} to subscribe to ${channel}`);
+}
+
+/** Waits for an entry like this in the hub's journal. */
+function journaled(match) {
+  return harness('POST', '/hubs/emulator/journal/expect', { match, timeout: PATIENCE / 1000 });
+}
+
 /** Awaits a failure of this name, and of this status if there was an HTTP answer. */
 async function refused(name, status, promise) {
   let answer;
@@ -247,12 +272,14 @@ module.exports = {
   Device,
   HOST,
   Module,
+  PATIENCE,
   assert,
   body,
   connections,
   cutConnections,
   eventFrom,
   eventually,
+  journaled,
   key,
   main,
   plain,
@@ -260,6 +287,7 @@ module.exports = {
   registry,
   replaceTwin,
   report,
+  subscribed,
   test,
   within,
 };

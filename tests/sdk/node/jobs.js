@@ -42,7 +42,7 @@ test('a_job_calls_a_device', async () => {
   const device = await Device.create();
   const client = await device.connect();
   client.onDeviceMethod('reboot', (request, response) => response.send(200, { got: request.payload }));
-  const call = { methodName: 'reboot', payload: 'now', responseTimeoutInSeconds: 15 };
+  const call = { methodName: 'reboot', payload: 'now', responseTimeoutInSeconds: 60 };
   await jobs().scheduleDeviceMethod('node-method', `deviceId = '${device.id}'`, call, new Date(), 60);
   const { deviceJobStatistics } = await ended('node-method');
   assert.equal(deviceJobStatistics.succeededCount, 1);

@@ -35,7 +35,7 @@ async function refused(status, promise) {
 
 /** Waits until the hub knows that the device listens: the SDK does not say when that is. */
 function listening(device, name) {
-  return invoke(device.id, { methodName: name, payload: 'ready?', connectTimeoutInSeconds: 10 });
+  return invoke(device.id, { methodName: name, payload: 'ready?', connectTimeoutInSeconds: 100 });
 }
 
 test('a_device_answers_a_call', async () => {
@@ -54,7 +54,7 @@ test('a_call_without_payload', async () => {
   const device = await Device.create();
   const client = await device.connect();
   echo(client, 'm');
-  const result = await invoke(device.id, { methodName: 'm', connectTimeoutInSeconds: 10 });
+  const result = await invoke(device.id, { methodName: 'm', connectTimeoutInSeconds: 100 });
   assert.deepEqual(result.payload, { name: 'm', payload: null });
   await client.close();
 });
@@ -72,7 +72,7 @@ test('a_device_that_does_not_answer_times_out', async () => {
   const client = await device.connect();
   const calls = new Arrivals();
   client.onDeviceMethod('m', (request) => calls.put(request));
-  const parameters = { methodName: 'm', responseTimeoutInSeconds: 5, connectTimeoutInSeconds: 10 };
+  const parameters = { methodName: 'm', responseTimeoutInSeconds: 5, connectTimeoutInSeconds: 100 };
   const { name, inner } = await refused(504, invoke(device.id, parameters));
   assert.equal(name, 'GatewayTimeoutError');
   assert.equal(inner.errorCode, 504101);

@@ -75,7 +75,7 @@ test('connections_are_seen_and_ended_and_the_clock_is_turned', async () => {
   await hub.send('dev1', { on: true }, { messageId: 'm1', properties: { color: 'red' } });
   assert.deepEqual(JSON.parse((await message).data), { on: true });
   await client.complete(await message);
-  await hub.expect({ kind: 'devicebound', messageId: 'm1', step: 'Success' });
+  await hub.expect({ kind: 'devicebound', messageId: 'm1', step: 'Success' }, { timeout: 60 });
   await client.sendEvent(new Message('{"t":31}'));
   const entry = await hub.expect({ kind: 'event', deviceId: 'dev1', body: { t: 31 } });
   assert.deepEqual(entry.endpoints, ['events']);

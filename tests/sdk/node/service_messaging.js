@@ -5,7 +5,7 @@ const { Client } = require('azure-iothub');
 const { Message } = require('azure-iot-common');
 const { Client: DeviceClient } = require('azure-iot-device');
 const { Amqp } = require('azure-iot-device-amqp');
-const { Arrivals, Device, assert, main, test, within } = require('./harness');
+const { Arrivals, Device, assert, main, subscribed, test, within } = require('./harness');
 
 async function service() {
   const client = Client.fromConnectionString(process.env.IOTHUB_CONNECTION_STRING);
@@ -29,7 +29,7 @@ async function feedback(client) {
   const batches = new Arrivals();
   receiver.on('message', (batch) => batches.put(batch));
   // a batch is gathered for 15 seconds
-  const batch = await within(batches.take('feedback'), 'feedback', 30_000);
+  const batch = await batches.take('feedback');
   const records = JSON.parse(batch.getData().toString());
   assert.equal(records.length, 1);
   await within(receiver.complete(batch), 'the settlement');
@@ -53,7 +53,7 @@ test('feedback_tells_what_became_of_a_message', async () => {
   const receiving = device.client();
   receiving.on('message', (one) => receiving.complete(one, () => gone.put(one)));
   await receiving.open();
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  await subscribed(device.id, 'devicebound');
   await client.send(device.id, message('m1'));
   const received = await gone.take('the message');
   assert.equal(received.getData().toString(), 'm1');

@@ -1,9 +1,8 @@
 """Cloud-to-device messages as azure-iot-device receives them over MQTT."""
 
 import json
-import time
 
-from harness import Device, PATIENCE, case, equal, listening, main, registry, take
+from harness import Device, case, equal, eventually, listening, main, registry, take
 
 
 def send(device, body, system=None, properties=None):
@@ -18,10 +17,7 @@ def waiting(device):
 
 def eventually_none_waits(device):
     """An acknowledgement is on its way for a moment after the handler has run."""
-    deadline = time.monotonic() + PATIENCE
-    while waiting(device):
-        assert time.monotonic() < deadline, "the messages stay in the queue"
-        time.sleep(0.05)
+    eventually(lambda: not waiting(device), "the messages to leave the queue")
 
 
 @case
@@ -73,13 +69,11 @@ def what_was_sent_while_the_device_was_away_arrives_when_it_is_back():
     client, messages = listening(device)
     send(device, "first")
     equal(take(messages, "the first").data.decode(), "first", "data")
+    eventually_none_waits(device)
     client.disconnect()
     for text in ("second", "third"):
         send(device, text)
-    deadline = time.monotonic() + PATIENCE
-    while waiting(device) != 2:
-        assert time.monotonic() < deadline, waiting(device)
-        time.sleep(0.05)
+    eventually(lambda: waiting(device) == 2, "two messages to wait")
     client.connect()
     # The SDK keeps its session and does not subscribe again.
     equal(take(messages, "the second").data.decode(), "second", "data")

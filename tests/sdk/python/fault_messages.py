@@ -3,7 +3,7 @@
 import threading
 
 from azure.iot.device import IoTHubDeviceClient, Message
-from harness import Device, case, equal, eventually, main
+from harness import PATIENCE, Device, case, equal, eventually, main
 
 
 def order(kind, reason, delay="0.2", duration="1"):
@@ -31,8 +31,8 @@ def survives(kind, reason, **options):
     # It is acknowledged when the client has sent it again.
     sending = threading.Thread(target=client.send_message, args=(order(kind, reason),))
     sending.start()
-    assert lost.wait(30), "the client did not notice its end"
-    sending.join(30)
+    assert lost.wait(PATIENCE), "the client did not notice its end"
+    sending.join(PATIENCE)
     assert not sending.is_alive(), "the message was never acknowledged"
     for number in range(5):
         client.send_message("message {}".format(number))

@@ -71,7 +71,7 @@ def a_job_calls_a_device():
         type="scheduleDeviceMethod",
         query_condition="deviceId = '{}'".format(device.id),
         cloud_to_device_method=CloudToDeviceMethod(
-            method_name="reboot", payload={"delay": 1}, response_timeout_in_seconds=10
+            method_name="reboot", payload={"delay": 1}, response_timeout_in_seconds=60
         ),
         max_execution_time_in_seconds=60,
     )

@@ -91,7 +91,7 @@ def a_device_that_is_not_there_is_not_online():
 def a_caller_may_wait_for_the_device():
     device = Device()
     method = CloudToDeviceMethod(
-        method_name="m", connect_timeout_in_seconds=15, response_timeout_in_seconds=15
+        method_name="m", connect_timeout_in_seconds=100, response_timeout_in_seconds=60
     )
     results = queue.Queue()
     caller = threading.Thread(
@@ -131,7 +131,7 @@ def calls_go_on_after_a_connection_was_cut():
     client.disconnect()
     eventually(lambda: device.twin().connection_state == "Disconnected", "the disconnect")
     client.connect()
-    method = CloudToDeviceMethod(method_name="again", connect_timeout_in_seconds=10)
+    method = CloudToDeviceMethod(method_name="again", connect_timeout_in_seconds=100)
     equal(registry().invoke_device_method(device.id, method).status, 200, "status")
     equal(take(calls, "the call").name, "again", "name")
     client.shutdown()

@@ -14,7 +14,7 @@ use iothub_testkit::Emulator;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use super::{Language, SCRIPT_LIMIT, judge, or_skip};
+use super::{HARNESS, Language, SCRIPT_LIMIT, judge, or_skip};
 use crate::program;
 
 /// As [`super::run`], with a back end that sends what the script asks for.
@@ -39,6 +39,7 @@ fn try_run(language: Language, script: &str) -> Result<(), String> {
     }
     let child = command
         .env("IOTHUB_CONNECTION_STRING", emulator.connection_string())
+        .env(HARNESS, format!("http://{}", emulator.admin_addr()))
         .env("NODE_PATH", Language::Node.folder().join("node_modules"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("PYTHONUNBUFFERED", "1")
