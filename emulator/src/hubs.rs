@@ -35,6 +35,8 @@ const FIRST_ADDRESS: u32 = 0x7f40_0000;
 const ADDRESSES: u32 = 0x0040_0000;
 /// How many addresses are tried for one hub; those of other emulators are taken.
 const TRIES: u32 = 1000;
+/// How many addresses are between those where two emulators of one process begin.
+const STRIDE: u32 = 100;
 
 /// The hubs.
 #[derive(Debug)]
@@ -71,7 +73,7 @@ impl Hubs {
         let tls = certificates.tls();
         let entrance = Entrance::open(config.clone(), hub, ports, tls, &permits, seed);
         Ok(Self {
-            next: AtomicU32::new(std::process::id().wrapping_mul(TRIES)),
+            next: AtomicU32::new(first_number()),
             certificates: certificates.clone(),
             permits,
             served: DashMap::from_iter([(config.hub_name.clone(), entrance)]),
@@ -173,6 +175,14 @@ impl Hubs {
     fn made_up_name(&self) -> String {
         format!("hub-{:016x}", u64::from_be_bytes(self.first().random().bytes()))
     }
+}
+
+/// Where an emulator begins to look for addresses: elsewhere than others, of this process too, so that
+/// who still knows an address that a hub has left meets nobody else's hub there.
+fn first_number() -> u32 {
+    static EMULATORS: AtomicU32 = AtomicU32::new(0);
+    let before = EMULATORS.fetch_add(1, Ordering::Relaxed);
+    std::process::id().wrapping_mul(TRIES).wrapping_add(before.wrapping_mul(STRIDE))
 }
 
 impl iothub_admin::Hubs for Hubs {

@@ -108,6 +108,18 @@ fn a_hub_that_was_made_serves_devices_and_back_ends_of_its_own() {
     hub.rest.get("/devices/d1").expect(200);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn an_address_that_a_hub_has_left_is_not_the_next_one_s() {
+    let host = || {
+        let hub = Hub::start();
+        let made = admin(&hub, "POST /hubs", r#"{"name": "my-hub"}"#).1;
+        assert_eq!(admin(&hub, "DELETE /hubs/my-hub", "").0, 204);
+        made["hostName"].clone()
+    };
+    assert_ne!(host(), host());
+}
+
 #[test]
 fn a_reset_hub_is_empty_and_where_it_was() {
     let hub = Hub::start();
