@@ -9,14 +9,15 @@ use iothub_admin::{HubRefusal, Turn};
 use iothub_core::limits;
 use iothub_core::time::{Clock, Sleep, Timestamp};
 use tokio::sync::{Notify, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::warn;
 
 use super::{LONGEST_SLEEP, SystemClock};
 
 /// How long turning the clock waits for one who wakes; whoever takes longer is not waited for.
 const WAKING: Duration = Duration::from_secs(1);
-/// How long what a deadline lets happen may take until it shows.
+/// How long what a deadline lets happen may take until it shows, at least: on a machine that is busy
+/// it takes longer, as waking does.
 const SETTLING: Duration = Duration::from_millis(2);
 
 /// The clock of one hub.
@@ -128,8 +129,9 @@ impl TurnedClock {
                 gone.await;
             }
         };
+        let begun = Instant::now();
         drop(timeout(WAKING, waking).await);
-        sleep(SETTLING).await;
+        sleep(SETTLING.max(begun.elapsed() * 2)).await;
     }
 
     fn show(&self, time: Timestamp) {
