@@ -13,7 +13,7 @@ ENV IOTHUB_EMULATOR_STATE_DIR=/state \
     IOTHUB_EMULATOR_BIND=0.0.0.0 \
     IOTHUB_EMULATOR_ADMIN_BIND=0.0.0.0
 EXPOSE 8883 5671 443 8088
-HEALTHCHECK --interval=2s --timeout=3s --start-period=10s --retries=5 CMD ["/iothub-emulator", "health"]
+HEALTHCHECK --interval=2s --timeout=10s --start-period=60s --retries=5 CMD ["/iothub-emulator", "health"]
 ENTRYPOINT ["/iothub-emulator"]
 CMD ["run"]
 

@@ -10,7 +10,8 @@ use ureq::Agent;
 
 use crate::output::{fail, print};
 
-const TIMEOUT: Duration = Duration::from_secs(2);
+/// Within what the Dockerfile allows, so that a machine that is slow is told of in words.
+const TIMEOUT: Duration = Duration::from_secs(8);
 
 /// Ends with 0 if the emulator of this configuration serves.
 pub(crate) fn health(config: &Config) -> ExitCode {

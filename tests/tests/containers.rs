@@ -77,7 +77,7 @@ fn a_container_serves_on_an_address_of_its_own() {
             .arg(&ca)
             .spawn();
         let mut device = device.unwrap();
-        service(&["configure", "d1", "7m"]);
+        service(&["configure", "d1", "7m", "--timeout", "2m"]);
         assert!(device.wait().unwrap().success());
         assert!(service(&["twin", "show", "d1"]).contains("7m"));
     });

@@ -16,6 +16,7 @@
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use iothub_emulator::{OWNER, keys};
 use iothub_wire::connection_string::{Host, ServiceConnectionString};
@@ -28,6 +29,10 @@ use testcontainers::{ContainerAsync, GenericImage, ImageExt as _, Testcontainers
 const IMAGE_VARIABLE: &str = "IOTHUB_EMULATOR_IMAGE";
 /// What SDKs hard-code, and the harness.
 const PORTS: [&str; 4] = ["8883/tcp", "5671/tcp", "443/tcp", "8088/tcp"];
+
+/// How long a container may take to be ready: it does in a second, but not on a machine that does
+/// much else.
+const START_TIME: Duration = Duration::from_secs(180);
 
 /// An emulator in a container, published with the ports that SDKs hard-code on an address of its
 /// own, such as `127.9.3.17`. It is removed when dropped.
@@ -51,6 +56,7 @@ impl Container {
         let host = address.to_string();
         let running = GenericImage::new(name, tag)
             .with_wait_for(WaitFor::healthcheck())
+            .with_startup_timeout(START_TIME)
             .with_env_var("IOTHUB_EMULATOR_HOSTNAME", &host)
             .with_host_config_modifier(move |config| config.port_bindings = Some(bindings(&host)))
             .start()
