@@ -9,6 +9,7 @@ The hub comes from the environment alone, as it would for a user:
 
 import asyncio
 import base64
+import faulthandler
 import gc
 import inspect
 import os
@@ -46,6 +47,8 @@ def main():
     for function in _cases:
         if wanted and function.__name__ not in wanted:
             continue
+        # Calls of the SDKs have no end of their own; this one says where they are, and ends the program.
+        faulthandler.dump_traceback_later(4 * PATIENCE, exit=True)
         try:
             outcome = function()
             if inspect.iscoroutine(outcome):
