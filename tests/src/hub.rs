@@ -212,6 +212,21 @@ impl Hub {
         }
     }
 
+    /// Waits until so many cloud-to-device messages wait for the device.
+    pub fn await_waiting(&self, device: &Device, count: u64) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let shown =
+                self.rest.get(&format!("/devices/{}", encode(&device.id))).expect(200).json();
+            let waiting = &shown["cloudToDeviceMessageCount"];
+            if *waiting == count {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{waiting} messages wait, expected {count}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Stops the hub gracefully and waits until it has, which must be sooner than it gives up
     /// anybody who keeps it waiting.
     pub fn stop(self) {

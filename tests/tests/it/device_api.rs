@@ -208,6 +208,8 @@ fn what_is_abandoned_goes_to_the_connection_that_listens() {
     connection.expect(&[0x90, 3, 0, 1, 1]);
     // Older than the subscription: not for this connection.
     abandon(&rest, &token).expect(204);
+    // It looks at it all the same, and passes it over; who asks before that still gets it.
+    hub.await_waiting(&device, 0);
     connection.expect_alive();
     rest.get(MESSAGES).expect(204);
     // The connection has this one; it is nobody else's.

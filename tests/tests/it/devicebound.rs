@@ -185,9 +185,9 @@ fn at_most_once_is_settled_as_it_is_sent_and_never_sent_again() {
     assert_eq!(waiting(&hub, &device), 1);
     first.cut();
     let mut second = hub.connect_as(&connect, RESUMED);
+    hub.await_waiting(&device, 0);
     second.expect_alive();
     second.expect_silence(QUIET);
-    assert_eq!(waiting(&hub, &device), 0);
 }
 
 #[test]
@@ -199,8 +199,8 @@ fn what_was_sent_before_the_subscription_is_not_delivered() {
     connection.expect_alive();
     assert_eq!(waiting(&hub, &device), 1);
     listen(&mut connection, &device, 1);
+    hub.await_waiting(&device, 0);
     connection.expect_alive();
-    assert_eq!(waiting(&hub, &device), 0);
     hub.send_text(&device, "in time");
     assert_eq!(read(&mut connection).2, "in time");
 }
