@@ -6,7 +6,7 @@ const { Amqp, AmqpWs } = require('azure-iot-device-amqp');
 const { Client: ServiceClient } = require('azure-iothub');
 const { Message: Outgoing, NoRetry } = require('azure-iot-common');
 const {
-  Arrivals, Device, assert, body, eventFrom, eventually, main, registry, report, subscribed, test,
+  Arrivals, Device, assert, body, eventFrom, eventually, harness, main, registry, report, subscribed, test,
 } = require('./harness');
 
 async function connect(device, transport, sharedAccessKey) {
@@ -100,6 +100,23 @@ for (const [name, transport] of [['amqp', Amqp], ['amqp_ws', AmqpWs]]) {
       await eventually(async () => (await waiting(device)) === 0, `${text} to be settled`);
     }
     assert.deepEqual(seen, ['complete', 'abandon', 'abandon', 'reject']);
+    await client.close();
+    await back.close();
+  });
+
+  test(`${name}_a_message_whose_lock_has_ended_comes_again`, async () => {
+    const device = await Device.create();
+    const back = await service();
+    const client = await connect(device, transport);
+    const messages = new Arrivals();
+    client.on('message', (message) => messages.put(message));
+    await back.send(device.id, new Outgoing('slow'));
+    await messages.take('the message');
+    await harness('POST', '/hubs/emulator/clock', { advance: 61 });
+    const second = await messages.take('the message again');
+    assert.equal(second.getData().toString(), 'slow');
+    await client.complete(second);
+    await eventually(async () => (await waiting(device)) === 0, 'it to be settled');
     await client.close();
     await back.close();
   });

@@ -279,6 +279,7 @@ module.exports = {
   cutConnections,
   eventFrom,
   eventually,
+  harness,
   journaled,
   key,
   main,
