@@ -9,6 +9,7 @@ use iothub_core::error::HubError;
 use iothub_core::event::{Event, Message, SystemProperty};
 use iothub_core::ids::DeviceId;
 use iothub_core::limits;
+use iothub_core::store::LoggedEvent;
 use iothub_core::time::Timestamp;
 use iothub_testkit::{Config, Emulator};
 use iothub_wire::connection_string::{DeviceConnectionString, ServiceConnectionString, encode};
@@ -181,11 +182,16 @@ impl Hub {
 
     /// Every message that the hub took from devices, those of one device in their order.
     pub fn events(&self) -> Vec<Arc<Event>> {
+        self.logged().into_iter().map(|(_, logged)| logged.event).collect()
+    }
+
+    /// The same with their places: their partitions, and their numbers and offsets there.
+    pub fn logged(&self) -> Vec<(usize, LoggedEvent)> {
         let log = self.emulator.hub().events().clone();
         let mut events = Vec::new();
         for partition in 0..log.partitions() {
             let read = self.runtime.block_on(log.read(partition, 0, usize::MAX)).unwrap();
-            events.extend(read.into_iter().map(|logged| logged.event));
+            events.extend(read.into_iter().map(|logged| (partition, logged)));
         }
         events
     }

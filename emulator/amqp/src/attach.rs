@@ -162,6 +162,8 @@ impl Conversation {
         };
         let position =
             selector::position(&attach.source).map_err(|why| AmqpError::new(ARGUMENT, why))?;
+        let state = hub.log.state(number).await.map_err(|why| self.error(&why.into()))?;
+        state.check(position).map_err(|why| AmqpError::new(ARGUMENT, why.to_string()))?;
         let next = hub.log.seek(number, position).await;
         let next = next.map_err(|why| self.error(&why.into()))?;
         let epoch = attach.property("com.microsoft:epoch").and_then(Value::as_i64);

@@ -268,6 +268,41 @@ pub struct PartitionState {
     pub last_enqueued: Timestamp,
 }
 
+/// Why nobody may begin to read at a position: the events up to there are yet to come, and would
+/// pass the reader by without a word. In the service's words.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("The supplied {what} '{supplied}' is invalid. The last {what} in the system is '{last}'")]
+pub struct Beyond {
+    what: &'static str,
+    supplied: u64,
+    /// Before the first event it is -1.
+    last: i128,
+}
+
+impl PartitionState {
+    /// Fails if a reader who begins at `position` would miss events that are yet to come.
+    ///
+    /// # Errors
+    ///
+    /// Says what the reader supplied and what the last is.
+    pub fn check(&self, position: Position) -> Result<(), Beyond> {
+        let last_offset = self.last_offset.map_or(-1, i128::from);
+        let last_number = i128::from(self.next) - 1;
+        let (what, supplied, last, farthest) = match position {
+            Position::Offset { offset, inclusive } => {
+                // "From 0 on" is from the very first event, also if that is yet to come.
+                let farthest = if inclusive { last_offset.max(0) } else { last_offset };
+                ("offset", offset, last_offset, farthest)
+            }
+            Position::SequenceNumber { number, inclusive } => {
+                ("sequence number", number, last_number, last_number + i128::from(inclusive))
+            }
+            Position::Beginning | Position::End | Position::Enqueued { .. } => return Ok(()),
+        };
+        if i128::from(supplied) > farthest { Err(Beyond { what, supplied, last }) } else { Ok(()) }
+    }
+}
+
 /// Where events live: an append-only log per partition, which forgets its oldest.
 pub trait EventLog: Send + Sync + 'static {
     /// How many partitions there are.
@@ -335,5 +370,46 @@ impl EventHub {
 impl fmt::Debug for EventHub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventHub").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_begins_behind_what_is_yet_to_come() {
+        let partition = |next, last_offset| PartitionState {
+            first: 0,
+            next,
+            last_offset,
+            last_enqueued: Timestamp::NEVER,
+        };
+        let (empty, used) = (partition(0, None), partition(3, Some(500)));
+        let offset = |offset, inclusive| Position::Offset { offset, inclusive };
+        let number = |number, inclusive| Position::SequenceNumber { number, inclusive };
+        let table = [
+            (empty, Position::Beginning, true),
+            (empty, Position::End, true),
+            (empty, offset(0, true), true),
+            (empty, offset(0, false), false),
+            (empty, number(0, true), true),
+            (empty, number(0, false), false),
+            (used, offset(500, true), true),
+            (used, offset(500, false), true),
+            (used, offset(501, true), false),
+            (used, number(2, false), true),
+            (used, number(3, true), true),
+            (used, number(3, false), false),
+            (used, number(u64::MAX, true), false),
+            (used, Position::Enqueued { at: Timestamp::NEVER, inclusive: false }, true),
+        ];
+        for (partition, position, may) in table {
+            assert_eq!(partition.check(position).is_ok(), may, "{partition:?} {position:?}");
+        }
+        let said = used.check(number(7, false)).unwrap_err().to_string();
+        let expected = "The supplied sequence number '7' is invalid. \
+                        The last sequence number in the system is '2'";
+        assert_eq!(said, expected);
     }
 }

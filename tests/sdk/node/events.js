@@ -86,4 +86,12 @@ test('an_unknown_consumer_group_is_refused', async () => {
   await close();
 });
 
+test('a_reader_that_begins_behind_what_is_yet_to_come_is_told', async () => {
+  const { errors, close } = reading({ id: 'nobody' }, { sequenceNumber: 1000000000 });
+  const error = await errors.take('the refusal');
+  assert.equal(error.code, 'ArgumentError');
+  assert.match(error.message, /The supplied sequence number '1000000000' is invalid/);
+  await close();
+});
+
 main();

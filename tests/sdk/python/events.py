@@ -204,6 +204,16 @@ def the_event_of(device, start):
 
 
 @case
+def a_reader_that_begins_behind_what_is_yet_to_come_is_told():
+    # without retries: with them this client asks again for ever and tells nobody, as it says itself
+    reading = Reading("999999999", client=consumer(retry_total=0), partition_id="0")
+    error = take(reading.errors, "a refusal")
+    assert isinstance(error, EventHubError), error
+    assert "The supplied offset '999999999' is invalid. The last offset" in str(error), error
+    reading.close()
+
+
+@case
 def what_is_not_there_is_refused():
     reading = Reading("-1", client=consumer(group="nobody"), partition_id="0")
     error = take(reading.errors, "a refusal")

@@ -17,11 +17,11 @@ const SASL: [u8; 8] = *b"AMQP\x03\x01\x00\x00";
 /// What the service documents for open.
 const MAX_FRAME: usize = 65_536;
 
-const NULL: &[u8] = &[0x40];
-const TRUE: &[u8] = &[0x41];
-const FALSE: &[u8] = &[0x42];
+pub(crate) const NULL: &[u8] = &[0x40];
+pub(crate) const TRUE: &[u8] = &[0x41];
+pub(crate) const FALSE: &[u8] = &[0x42];
 
-fn text(text: &str) -> Vec<u8> {
+pub(crate) fn text(text: &str) -> Vec<u8> {
     [&[0xb1][..], &length(text.len()), text.as_bytes()].concat()
 }
 
@@ -64,7 +64,7 @@ pub(crate) fn attach(handle: u32, receives: bool, address: &str) -> Vec<u8> {
     performative(0x12, &[&name, &uint(handle), role, NULL, NULL, &source, &target])
 }
 
-fn flow(handle: u32, credit: u32) -> Vec<u8> {
+pub(crate) fn flow(handle: u32, credit: u32) -> Vec<u8> {
     let window = uint(1000);
     performative(
         0x13,
@@ -77,7 +77,7 @@ pub(crate) fn transfer(handle: u32, delivery: u32, message: &[u8]) -> Vec<u8> {
     frame(0, &[described(0x14, &fields), message.to_vec()].concat())
 }
 
-fn put_token(name: &str, token: &str) -> Vec<u8> {
+pub(crate) fn put_token(name: &str, token: &str) -> Vec<u8> {
     let properties = map(&[("operation", "put-token"), ("name", name)]);
     [described(0x74, &properties), described(0x77, &text(token))].concat()
 }
@@ -86,7 +86,7 @@ pub(crate) struct Client(TcpStream);
 
 /// What a frame was: its performative's number, and all of it as text where it is text.
 pub(crate) struct Answer {
-    number: u8,
+    pub(crate) number: u8,
     pub(crate) text: String,
     frame: Vec<u8>,
 }
@@ -121,7 +121,7 @@ impl Client {
     }
 
     /// Without SASL, up to a session on channel 0.
-    fn open(hub: &Hub) -> Self {
+    pub(crate) fn open(hub: &Hub) -> Self {
         let mut client = Self::connect(hub);
         client.send(&AMQP);
         assert_eq!(client.take(8), AMQP);
@@ -142,7 +142,7 @@ impl Client {
         bytes
     }
 
-    fn answer(&mut self) -> Answer {
+    pub(crate) fn answer(&mut self) -> Answer {
         let size = u32::from_be_bytes(self.take(4).try_into().unwrap());
         let size = usize::try_from(size).unwrap();
         assert!((8..=MAX_FRAME).contains(&size), "frame of {size} bytes");

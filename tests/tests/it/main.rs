@@ -13,6 +13,7 @@
 
 mod admin;
 mod amqp;
+mod amqp_readers;
 mod auth;
 mod bulk;
 mod configurations;
