@@ -42,9 +42,11 @@ fn parse(text: &str) -> Option<Position> {
         }
         ("x-opt-enqueued-time" | "x-opt-enqueuedtimeutc", value) => {
             let milliseconds: i64 = value.parse().ok()?;
-            let since_1970 = u64::try_from(milliseconds).unwrap_or_default();
-            let at = Timestamp::from_unix(std::time::Duration::from_millis(since_1970));
-            Position::Enqueued { at, inclusive }
+            // The annotation that this is compared with has milliseconds, the log has finer time:
+            // behind a millisecond is from the next one on.
+            let from = milliseconds.saturating_add(i64::from(!inclusive));
+            let since_1970 = u64::try_from(from).unwrap_or_default();
+            Position::Enqueued(Timestamp::from_unix(std::time::Duration::from_millis(since_1970)))
         }
         _ => return None,
     })
@@ -56,7 +58,9 @@ mod tests {
 
     #[test]
     fn filters_are_those_of_the_sdks() {
-        let at = Timestamp::from_unix_seconds(1_700_000_000);
+        let at = |milliseconds| {
+            Position::Enqueued(Timestamp::from_unix(std::time::Duration::from_millis(milliseconds)))
+        };
         let table = [
             ("amqp.annotation.x-opt-offset > '-1'", Some(Position::Beginning)),
             ("amqp.annotation.x-opt-offset > '@latest'", Some(Position::End)),
@@ -68,14 +72,9 @@ mod tests {
                 "amqp.annotation.x-opt-sequence-number > '7'",
                 Some(Position::SequenceNumber { number: 7, inclusive: false }),
             ),
-            (
-                "amqp.annotation.x-opt-enqueued-time > '1700000000000'",
-                Some(Position::Enqueued { at, inclusive: false }),
-            ),
-            (
-                "amqp.annotation.x-opt-enqueuedtimeutc > 1700000000000",
-                Some(Position::Enqueued { at, inclusive: false }),
-            ),
+            ("amqp.annotation.x-opt-enqueued-time > '1700000000000'", Some(at(1_700_000_000_001))),
+            ("amqp.annotation.x-opt-enqueued-time >= '1700000000000'", Some(at(1_700_000_000_000))),
+            ("amqp.annotation.x-opt-enqueuedtimeutc > 1700000000000", Some(at(1_700_000_000_001))),
             ("amqp.annotation.x-opt-offset > 'x'", None),
             ("amqp.annotation.other > '1'", None),
             ("", None),

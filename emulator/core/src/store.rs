@@ -246,13 +246,8 @@ pub enum Position {
         /// Whether the event itself belongs to it.
         inclusive: bool,
     },
-    /// Behind all events of this moment, or at the first of them.
-    Enqueued {
-        /// The moment.
-        at: Timestamp,
-        /// Whether events of the moment itself belong to it.
-        inclusive: bool,
-    },
+    /// At the first event of this moment or of a later one.
+    Enqueued(Timestamp),
 }
 
 /// What a partition holds.
@@ -297,7 +292,7 @@ impl PartitionState {
             Position::SequenceNumber { number, inclusive } => {
                 ("sequence number", number, last_number, last_number + i128::from(inclusive))
             }
-            Position::Beginning | Position::End | Position::Enqueued { .. } => return Ok(()),
+            Position::Beginning | Position::End | Position::Enqueued(_) => return Ok(()),
         };
         if i128::from(supplied) > farthest { Err(Beyond { what, supplied, last }) } else { Ok(()) }
     }
@@ -402,7 +397,7 @@ mod tests {
             (used, number(3, true), true),
             (used, number(3, false), false),
             (used, number(u64::MAX, true), false),
-            (used, Position::Enqueued { at: Timestamp::NEVER, inclusive: false }, true),
+            (used, Position::Enqueued(Timestamp::NEVER), true),
         ];
         for (partition, position, may) in table {
             assert_eq!(partition.check(position).is_ok(), may, "{partition:?} {position:?}");

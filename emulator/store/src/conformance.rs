@@ -191,9 +191,9 @@ pub(crate) async fn events_are_found(log: impl EventLog) {
         (Position::SequenceNumber { number: 2, inclusive: true }, 2),
         (Position::SequenceNumber { number: 2, inclusive: false }, 3),
         (Position::SequenceNumber { number: u64::MAX, inclusive: false }, 4),
-        (Position::Enqueued { at: at(20), inclusive: true }, 1),
-        (Position::Enqueued { at: at(20), inclusive: false }, 3),
-        (Position::Enqueued { at: at(40), inclusive: true }, 4),
+        (Position::Enqueued(at(20)), 1),
+        (Position::Enqueued(at(21)), 3),
+        (Position::Enqueued(at(40)), 4),
     ];
     for (position, expected) in table {
         assert_eq!(log.seek(0, position).await, Ok(expected), "{position:?}");

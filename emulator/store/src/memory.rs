@@ -220,10 +220,7 @@ impl Partition {
                 let number = if inclusive { number } else { number.saturating_add(1) };
                 number.clamp(self.first, self.next())
             }
-            Position::Enqueued { at, inclusive: true } => before(&|kept| kept.event.enqueued < at),
-            Position::Enqueued { at, inclusive: false } => {
-                before(&|kept| kept.event.enqueued <= at)
-            }
+            Position::Enqueued(at) => before(&|kept| kept.event.enqueued < at),
         }
     }
 

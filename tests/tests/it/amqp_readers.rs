@@ -1,5 +1,7 @@
 //! Readers of the Event Hubs-compatible endpoint, by bytes written by hand: where they may begin.
 
+use std::time::Duration;
+
 use iothub_core::store::LoggedEvent;
 use iothub_tests::mqtt::{Connection, publish_with};
 use iothub_tests::{FAR_FUTURE, Hub};
@@ -121,4 +123,23 @@ fn a_reader_behind_the_last_event_gets_the_next_and_after_a_reset_it_is_told() {
     read(&mut client, 2, partition, &condition);
     let said = refusal(&mut client).unwrap();
     assert!(said.contains("The last offset in the system is '-1'"), "{said}");
+}
+
+#[test]
+fn enqueued_times_are_compared_as_readers_see_them() {
+    let hub = Hub::start();
+    let mut connection = hub.connect(&hub.device("d1"));
+    publish(&mut connection, 1, "event 1");
+    std::thread::sleep(Duration::from_millis(5));
+    publish(&mut connection, 2, "event 2");
+    let (partition, first) = hub.logged().remove(0);
+    let milliseconds = first.event.enqueued.since_1970().as_millis();
+    let mut client = open(&hub);
+    for (handle, operator, expected) in [(2, ">", "event 2"), (3, ">=", "event 1")] {
+        let condition = format!("x-opt-enqueued-time {operator} '{milliseconds}'");
+        read(&mut client, handle, partition, &condition);
+        client.send(&flow(handle, 1));
+        let event = client.await_answer(0x14);
+        assert!(event.text.contains(expected), "{condition}: {}", event.text);
+    }
 }
