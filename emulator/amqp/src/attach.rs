@@ -6,7 +6,7 @@ use iothub_core::limits;
 use iothub_core::store::EventHub;
 
 use crate::connection::{AMQP_FRAME, Conversation};
-use crate::error::{ARGUMENT, AmqpError, NOT_ALLOWED, NOT_FOUND, REDIRECT, RESOURCE_LIMIT, STOLEN};
+use crate::error::{ARGUMENT, AmqpError, NOT_ALLOWED, REDIRECT, RESOURCE_LIMIT, STOLEN};
 use crate::link::{Link, RUNTIME_METRIC};
 use crate::node::{DeviceNode, Node};
 use crate::outgoing::EventReader;
@@ -106,6 +106,11 @@ impl Conversation {
         Ok(link)
     }
 
+    pub(crate) fn no_event_hub(&self, name: &str) -> AmqpError {
+        let why = format!("Hub {:?} has no event hub {name:?}.", self.hub.name());
+        AmqpError::missing_entity(&self.host, name, &why)
+    }
+
     fn service(&self, path: &[&str]) -> Result<iothub_core::auth::ServicePrincipal, AmqpError> {
         let principal = self.grants.service(&self.hub, path).map_err(|why| self.error(&why))?;
         let right = iothub_core::auth::policy::AccessRight::ServiceConnect;
@@ -139,26 +144,18 @@ impl Conversation {
         group: &str,
         partition: &str,
     ) -> Result<Box<EventReader>, AmqpError> {
-        let missing = |what: String| AmqpError::new(NOT_FOUND, what);
-        let hub: &EventHub = self
-            .hub
-            .event_hub(event_hub)
-            .ok_or_else(|| missing(format!("there is no event hub {event_hub:?}")))?;
+        let hub: &EventHub =
+            self.hub.event_hub(event_hub).ok_or_else(|| self.no_event_hub(event_hub))?;
         self.grants.reader(&self.hub, &hub.name).map_err(|why| self.error(&why))?;
         if !hub.has_group(group) {
-            return Err(missing(format!(
-                "event hub {:?} has no consumer group {group:?}",
-                hub.name
-            )));
+            let path = format!("{}/consumergroups/{group}", hub.name);
+            let why = format!("Event hub {:?} has no consumer group {group:?}.", hub.name);
+            return Err(AmqpError::missing_entity(&self.host, &path, &why));
         }
         let number = partition.parse().ok();
         let found = number.and_then(|number| hub.log.watch(number).map(|grown| (number, grown)));
         let Some((number, grown)) = found else {
-            let count = hub.log.partitions();
-            return Err(missing(format!(
-                "there is no partition {partition:?}, only 0 to {}",
-                count.saturating_sub(1)
-            )));
+            return Err(AmqpError::invalid_partition(partition, hub.log.partitions()));
         };
         let position =
             selector::position(&attach.source).map_err(|why| AmqpError::new(ARGUMENT, why))?;

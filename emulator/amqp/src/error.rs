@@ -25,6 +25,7 @@ pub(crate) const FORCED: &str = "amqp:connection:forced";
 pub(crate) const REDIRECT: &str = "amqp:link:redirect";
 pub(crate) const FRAMING: &str = "amqp:connection:framing-error";
 pub(crate) const ARGUMENT: &str = "com.microsoft:argument-error";
+pub(crate) const OUT_OF_RANGE: &str = "com.microsoft:argument-out-of-range";
 
 impl AmqpError {
     pub(crate) fn new(condition: &'static str, description: impl Into<String>) -> Self {
@@ -43,6 +44,22 @@ impl AmqpError {
                 ("com.microsoft:is-filtered", Value::Bool(true)),
             ],
         }
+    }
+
+    /// Something of an event hub that is not there. Clients of Event Hubs know it by these words.
+    pub(crate) fn missing_entity(host: &str, path: &str, why: &str) -> Self {
+        let what = format!("The messaging entity 'sb://{host}/{path}' could not be found. {why}");
+        Self::new(NOT_FOUND, what)
+    }
+
+    /// A partition that an event hub with so many does not have.
+    pub(crate) fn invalid_partition(given: &str, count: usize) -> Self {
+        let what = format!(
+            "The specified partition is invalid for an EventHub partition sender or receiver. \
+             It should be between 0 and {}. It is {given:?}.",
+            count.saturating_sub(1)
+        );
+        Self::new(OUT_OF_RANGE, what)
     }
 
     /// The error as a value: a list of full length.

@@ -19,7 +19,7 @@ use iothub_wire::json;
 use iothub_wire::json::twin::Layout;
 
 use crate::connection::Conversation;
-use crate::error::{AmqpError, NOT_ALLOWED};
+use crate::error::{ARGUMENT, AmqpError, NOT_ALLOWED, UNAUTHORIZED};
 use crate::message::{AmqpMessage, BATCH_FORMAT, field, timestamp};
 use crate::node::{DeviceNode, Node, ServiceNode, named_identity};
 use crate::outgoing::{last_offset, long};
@@ -127,9 +127,9 @@ impl Conversation {
     }
 
     async fn manage(&mut self, channel: u16, message: &AmqpMessage, out: &mut BytesMut) {
-        let (status, description, value) = match self.managed(message).await {
-            Ok(map) => (200, "OK".to_owned(), Some(map)),
-            Err((status, why)) => (status, why, None),
+        let (status, condition, description, value) = match self.managed(message).await {
+            Ok(map) => (200, None, "OK".to_owned(), Some(map)),
+            Err((status, why)) => (status, Some(why.condition), why.description, None),
         };
         let mut properties = vec![
             ("status-code", Value::Int(status)),
@@ -138,26 +138,21 @@ impl Conversation {
             // Where Python's client looks for it.
             ("statusDescription", Value::string(description)),
         ];
-        match status {
-            404 => properties.push(("error-condition", Value::symbol("amqp:not-found"))),
-            401 => properties.push(("error-condition", Value::symbol("amqp:unauthorized-access"))),
-            _ => {}
-        }
+        properties.extend(condition.map(|condition| ("error-condition", Value::symbol(condition))));
         self.answer(channel, &Node::Management, message, properties, value, out);
     }
 
-    async fn managed(&mut self, message: &AmqpMessage) -> Result<Value, (i32, String)> {
+    async fn managed(&mut self, message: &AmqpMessage) -> Result<Value, (i32, AmqpError)> {
         let text =
             |name: &str| message.application(name).and_then(Value::to_text).unwrap_or_default();
         let (name, kind) = (text("name"), text("type"));
         if text("operation") != "READ" {
-            return Err((400, format!("operation is {:?}, expected \"READ\"", text("operation"))));
+            let why = format!("operation is {:?}, expected \"READ\"", text("operation"));
+            return Err((400, AmqpError::new(ARGUMENT, why)));
         }
-        let hub = self
-            .hub
-            .event_hub(&name)
-            .ok_or_else(|| (404, format!("there is no event hub {name:?}")))?;
-        self.grants.reader(&self.hub, &hub.name).map_err(|why| (401, why.to_string()))?;
+        let hub = self.hub.event_hub(&name).ok_or_else(|| (404, self.no_event_hub(&name)))?;
+        let refused = |why: HubError| (401, AmqpError::new(UNAUTHORIZED, why.to_string()));
+        self.grants.reader(&self.hub, &hub.name).map_err(refused)?;
         let mut map =
             vec![("name", Value::string(hub.name.clone())), ("type", Value::string(kind.clone()))];
         match kind.as_str() {
@@ -170,7 +165,7 @@ impl Conversation {
             }
             "com.microsoft:partition" => {
                 let id = text("partition");
-                let missing = || (404, format!("there is no partition {id:?}"));
+                let missing = || (404, AmqpError::invalid_partition(&id, hub.log.partitions()));
                 let number: usize = id.parse().map_err(|_| missing())?;
                 let state = hub.log.state(number).await.map_err(|_| missing())?;
                 let last = i64::try_from(state.next).unwrap_or(i64::MAX) - 1;
@@ -183,12 +178,10 @@ impl Conversation {
                 map.push(("is_partition_empty", Value::Bool(state.first == state.next)));
             }
             other => {
-                return Err((
-                    400,
-                    format!(
-                        "type is {other:?}, expected com.microsoft:eventhub or com.microsoft:partition"
-                    ),
-                ));
+                let why = format!(
+                    "type is {other:?}, expected com.microsoft:eventhub or com.microsoft:partition"
+                );
+                return Err((400, AmqpError::new(ARGUMENT, why)));
             }
         }
         let pairs = map.into_iter().map(|(key, value)| (Value::string(key), value));

@@ -82,6 +82,7 @@ test('an_unknown_consumer_group_is_refused', async () => {
   const client = new EventHubConsumerClient('nobody', STRING, { retryOptions: { maxRetries: 0 } });
   const { errors, close } = reading(device, earliestEventPosition, client);
   const error = await errors.take('the refusal');
+  assert.equal(error.code, 'MessagingEntityNotFoundError');
   assert.match(error.message, /nobody/);
   await close();
 });

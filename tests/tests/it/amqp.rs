@@ -251,9 +251,17 @@ fn links_are_refused_with_the_documented_condition() {
         let detach = client.expect(0x16);
         assert!(detach.text.contains(condition), "{address}: {}", detach.text);
     }
-    client.send(&attach(0, true, "/nowhere/at/all"));
-    client.expect(0x12);
-    assert!(client.expect(0x16).text.contains("404006"));
+    let entity = format!("The messaging entity 'sb://{}/other' could not be found.", hub.host());
+    let table = [
+        ("/nowhere/at/all", true, "404006"),
+        ("other/ConsumerGroups/$Default/Partitions/0", true, entity.as_str()),
+    ];
+    for (address, receives, words) in table {
+        client.send(&attach(0, receives, address));
+        client.expect(0x12);
+        let detach = client.expect(0x16);
+        assert!(detach.text.contains(words), "{address}: {}", detach.text);
+    }
 }
 
 #[test]
@@ -402,17 +410,22 @@ fn an_event_hub_has_the_partitions_and_groups_that_it_is_told_to_have() {
     assert!(client.await_answer(0x14).text.contains("OK"));
     let address =
         |group: &str, number: u8| format!("emulator/ConsumerGroups/{group}/Partitions/{number}");
-    for (handle, group, partition, found) in [
-        (2, "Readers", 7, true),
-        (3, "$Default", 0, true),
-        (4, "others", 0, false),
-        (5, "readers", 8, false),
+    let no_group = format!(
+        "The messaging entity 'sb://{}/emulator/consumergroups/others' could not be found.",
+        hub.host()
+    );
+    for (handle, group, partition, refusal) in [
+        (2, "Readers", 7, None),
+        (3, "$Default", 0, None),
+        (4, "others", 0, Some(("amqp:not-found", no_group.as_str()))),
+        (5, "readers", 8, Some(("com.microsoft:argument-out-of-range", "between 0 and 7"))),
     ] {
         client.send(&attach(handle, true, &address(group, partition)));
         client.await_answer(0x12);
-        if !found {
+        if let Some((condition, words)) = refusal {
             let detach = client.expect(0x16);
-            assert!(detach.text.contains("amqp:not-found"), "{}", detach.text);
+            assert!(detach.text.contains(condition), "{}", detach.text);
+            assert!(detach.text.contains(words), "{}", detach.text);
         }
     }
     client.send(&performative(0x16, &[&uint(2), TRUE]));
