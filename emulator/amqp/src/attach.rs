@@ -81,11 +81,7 @@ impl Conversation {
         match &node {
             Node::Cbs | Node::Management => {}
             Node::Redirect(rest) => return Err(self.redirect(rest)),
-            Node::Producer(_) => {
-                let why =
-                    "events are sent by devices; the Event Hubs-compatible endpoint is for reading";
-                return Err(AmqpError::new(NOT_ALLOWED, why));
-            }
+            Node::Producer(event_hub) => return Err(self.no_producer(event_hub)),
             Node::Partition { event_hub, group, partition } if attach.receives => {
                 link.reader = Some(self.reader(attach, event_hub, group, partition).await?);
             }
@@ -104,6 +100,15 @@ impl Conversation {
             }
         }
         Ok(link)
+    }
+
+    /// Why nobody sends to this event hub.
+    fn no_producer(&self, event_hub: &str) -> AmqpError {
+        if self.hub.event_hub(event_hub).is_none() {
+            return self.no_event_hub(event_hub);
+        }
+        let why = "events are sent by devices; the Event Hubs-compatible endpoint is for reading";
+        AmqpError::new(NOT_ALLOWED, why)
     }
 
     pub(crate) fn no_event_hub(&self, name: &str) -> AmqpError {

@@ -1,7 +1,12 @@
 // The Event Hubs-compatible endpoint as @azure/event-hubs reads it.
 'use strict';
 
-const { EventHubConsumerClient, earliestEventPosition, latestEventPosition } = require('@azure/event-hubs');
+const {
+  EventHubConsumerClient,
+  EventHubProducerClient,
+  earliestEventPosition,
+  latestEventPosition,
+} = require('@azure/event-hubs');
 const { Message } = require('azure-iot-device');
 const { Arrivals, Device, PATIENCE, assert, main, test } = require('./harness');
 
@@ -85,6 +90,18 @@ test('an_unknown_consumer_group_is_refused', async () => {
   assert.equal(error.code, 'MessagingEntityNotFoundError');
   assert.match(error.message, /nobody/);
   await close();
+});
+
+test('an_unknown_event_hub_is_refused', async () => {
+  const string = STRING.replace(/EntityPath=.*/, 'EntityPath=nothing');
+  const retryOptions = { maxRetries: 0 };
+  const code = 'MessagingEntityNotFoundError';
+  const consumer = new EventHubConsumerClient('$Default', string, { retryOptions });
+  await assert.rejects(consumer.getPartitionIds(), { code });
+  await consumer.close();
+  const producer = new EventHubProducerClient(string, { retryOptions });
+  await assert.rejects(producer.sendBatch([{ body: 'x' }]), { code });
+  await producer.close();
 });
 
 test('a_reader_that_begins_behind_what_is_yet_to_come_is_told', async () => {

@@ -242,6 +242,9 @@ fn links_are_refused_with_the_documented_condition() {
         ("emulator/ConsumerGroups/$Default/Partitions/0", true, "amqp:unauthorized-access"),
         ("other/ConsumerGroups/$Default/Partitions/0", true, "amqp:not-found"),
         ("emulator", false, "amqp:not-allowed"),
+        ("other", false, "amqp:not-found"),
+        ("other", true, "amqp:not-found"),
+        ("other/Partitions/0", false, "amqp:not-found"),
         ("/messages/events/*", true, "amqp:link:redirect"),
     ];
     let mut client = Client::open(&hub);
@@ -255,6 +258,7 @@ fn links_are_refused_with_the_documented_condition() {
     let table = [
         ("/nowhere/at/all", true, "404006"),
         ("other/ConsumerGroups/$Default/Partitions/0", true, entity.as_str()),
+        ("other", false, &entity),
     ];
     for (address, receives, words) in table {
         client.send(&attach(0, receives, address));
