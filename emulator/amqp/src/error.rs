@@ -4,6 +4,7 @@ use iothub_core::error::HubError;
 use iothub_core::hub::Hub;
 use iothub_wire::json;
 
+use crate::message::NoBytes;
 use crate::value::Value;
 
 /// An error as a detach, a close or a rejection carries it.
@@ -17,6 +18,7 @@ pub(crate) struct AmqpError {
 pub(crate) const UNAUTHORIZED: &str = "amqp:unauthorized-access";
 pub(crate) const NOT_FOUND: &str = "amqp:not-found";
 pub(crate) const NOT_ALLOWED: &str = "amqp:not-allowed";
+pub(crate) const NOT_IMPLEMENTED: &str = "amqp:not-implemented";
 pub(crate) const RESOURCE_LIMIT: &str = "amqp:resource-limit-exceeded";
 pub(crate) const TOO_LARGE: &str = "amqp:link:message-size-exceeded";
 pub(crate) const STOLEN: &str = "amqp:link:stolen";
@@ -70,6 +72,12 @@ impl AmqpError {
             Value::symbols(self.info.clone()),
         ];
         Value::described(0x1d, Value::List(fields))
+    }
+}
+
+impl From<NoBytes> for AmqpError {
+    fn from(why: NoBytes) -> Self {
+        Self::new(NOT_IMPLEMENTED, why.to_string())
     }
 }
 

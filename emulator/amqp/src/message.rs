@@ -13,6 +13,7 @@ const MESSAGE_ANNOTATIONS: u64 = 0x72;
 const PROPERTIES: u64 = 0x73;
 const APPLICATION_PROPERTIES: u64 = 0x74;
 const DATA: u64 = 0x75;
+const SEQUENCE: u64 = 0x76;
 const VALUE: u64 = 0x77;
 
 /// The message format of several messages in one, each in a data section.
@@ -28,7 +29,17 @@ pub(crate) struct AmqpMessage {
     pub(crate) application: Option<Value>,
     pub(crate) data: Vec<Bytes>,
     pub(crate) value: Option<Value>,
+    /// Whether its body is a list in sections of a sequence each.
+    pub(crate) sequence: bool,
 }
+
+/// Why a body has no bytes that the hub could keep: it is made of AMQP's own types.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error(
+    "body of the message is {0}, which the emulator does not keep; it takes data sections, or a \
+     string, a binary or a simple value"
+)]
+pub(crate) struct NoBytes(&'static str);
 
 /// Fields of the properties section, by their place.
 pub(crate) mod field {
@@ -77,6 +88,7 @@ impl AmqpMessage {
                 (Some(PROPERTIES), Value::List(fields)) => message.properties = fields,
                 (Some(APPLICATION_PROPERTIES), map) => message.application = Some(map),
                 (Some(DATA), Value::Binary(data)) => message.data.push(data),
+                (Some(SEQUENCE), _) => message.sequence = true,
                 (Some(VALUE), value) => message.value = Some(value),
                 _ => {}
             }
@@ -131,18 +143,20 @@ impl AmqpMessage {
     }
 
     /// The body as bytes.
-    pub(crate) fn body(&self) -> Bytes {
-        match (self.data.as_slice(), &self.value) {
+    pub(crate) fn body(&self) -> Result<Bytes, NoBytes> {
+        Ok(match (self.data.as_slice(), &self.value) {
             ([only], _) => only.clone(),
+            ([], _) if self.sequence => return Err(NoBytes("an amqp-sequence")),
             ([], Some(Value::Binary(bytes))) => bytes.clone(),
-            ([], Some(value)) => value.to_text().unwrap_or_default().into(),
-            ([], None) => Bytes::new(),
+            ([], None | Some(Value::Null)) => Bytes::new(),
+            ([], Some(value)) => value.to_text().ok_or(NoBytes(kind(value)))?.into(),
             (several, _) => several.concat().into(),
-        }
+        })
     }
 
     /// The message as the hub keeps it.
-    pub(crate) fn to_message(&self) -> Message {
+    pub(crate) fn to_message(&self) -> Result<Message, NoBytes> {
+        let body = self.body()?;
         let mut system: Vec<(SystemProperty, String)> = Vec::new();
         for (property, index) in IN_PROPERTIES {
             system.extend(self.property(index).to_text().map(|text| (property, text)));
@@ -160,7 +174,7 @@ impl AmqpMessage {
                 system.push((property, text));
             }
         }
-        Message { system, application: self.application_properties(), body: self.body() }
+        Ok(Message { system, application: self.application_properties(), body })
     }
 
     fn application_properties(&self) -> Vec<(String, Option<String>)> {
@@ -216,6 +230,15 @@ impl AmqpMessage {
     }
 }
 
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Map(_) => "an amqp-value of a map",
+        Value::List(_) => "an amqp-value of a list",
+        Value::Array(_) => "an amqp-value of an array",
+        _ => "an amqp-value of another type",
+    }
+}
+
 /// A moment as AMQP counts: milliseconds since 1970.
 pub(crate) fn timestamp(at: Timestamp) -> Value {
     Value::Timestamp(i64::try_from(at.since_1970().as_millis()).unwrap_or(i64::MAX))
@@ -238,7 +261,7 @@ mod tests {
             body: Bytes::from_static(b"{}"),
         };
         let written = AmqpMessage::of(&message, Vec::new()).write();
-        assert_eq!(AmqpMessage::read(written).unwrap().to_message(), message);
+        assert_eq!(AmqpMessage::read(written).unwrap().to_message(), Ok(message));
     }
 
     #[test]
@@ -251,11 +274,25 @@ mod tests {
             (Value::string("b"), Value::Bool(true)),
         ]));
         amqp.value = Some(Value::string("text"));
-        let message = amqp.to_message();
+        let message = amqp.to_message().unwrap();
         assert_eq!(message.system[0], (SystemProperty::MessageId, "7".to_owned()));
         assert_eq!(message.system[1].1, "11111111-1111-1111-1111-111111111111");
         let n = |name: &str, value: &str| (name.to_owned(), Some(value.to_owned()));
         assert_eq!(message.application, [n("n", "-3"), n("b", "true")]);
         assert_eq!(message.body, "text");
+    }
+
+    #[test]
+    fn a_body_is_bytes_or_becomes_bytes_or_is_refused() {
+        let of = |value| AmqpMessage { value: Some(value), ..AmqpMessage::default() }.body();
+        assert_eq!(of(Value::string("text")).unwrap(), "text");
+        assert_eq!(of(Value::Binary("bytes".into())).unwrap(), "bytes");
+        assert_eq!(of(Value::Int(5)).unwrap(), "5");
+        assert_eq!(of(Value::Null).unwrap(), "");
+        assert_eq!(of(Value::Map(Vec::new())), Err(NoBytes("an amqp-value of a map")));
+        assert_eq!(of(Value::List(Vec::new())), Err(NoBytes("an amqp-value of a list")));
+        let sequence = AmqpMessage { sequence: true, ..AmqpMessage::default() };
+        assert_eq!(sequence.body(), Err(NoBytes("an amqp-sequence")));
+        assert_eq!(AmqpMessage::default().body().unwrap(), "");
     }
 }

@@ -19,7 +19,7 @@ use iothub_wire::json;
 use iothub_wire::json::twin::Layout;
 
 use crate::connection::Conversation;
-use crate::error::{ARGUMENT, AmqpError, NOT_ALLOWED, UNAUTHORIZED};
+use crate::error::{ARGUMENT, AmqpError, NOT_ALLOWED, NOT_IMPLEMENTED, UNAUTHORIZED};
 use crate::message::{AmqpMessage, BATCH_FORMAT, field, timestamp};
 use crate::node::{DeviceNode, Node, ServiceNode, named_identity};
 use crate::outgoing::{last_offset, long};
@@ -54,7 +54,7 @@ impl Conversation {
             Node::Device(id, DeviceNode::Twin) => {
                 self.twin(&id, pair.as_deref(), version.as_deref(), &message, out).await;
             }
-            Node::Device(id, DeviceNode::Methods) => self.answer_method(&id, &message),
+            Node::Device(id, DeviceNode::Methods) => return self.answer_method(&id, &message),
             _ => return Err(AmqpError::new(NOT_ALLOWED, "nothing can be sent to this address")),
         }
         Ok(())
@@ -63,8 +63,9 @@ impl Conversation {
     async fn put_token(&mut self, channel: u16, message: &AmqpMessage, out: &mut BytesMut) {
         let text = |name: &str| message.application(name).and_then(Value::as_str);
         let operation = text("operation").unwrap_or_default();
-        let token = message.value.as_ref().and_then(Value::to_text);
-        let token = token.unwrap_or_else(|| String::from_utf8_lossy(&message.body()).into_owned());
+        // What is no text at all is no token either.
+        let body = message.body().unwrap_or_default();
+        let token = String::from_utf8_lossy(&body);
         let put = match (operation, text("name")) {
             ("put-token", Some(audience)) => {
                 let audience = audience.to_owned();
@@ -207,9 +208,9 @@ impl Conversation {
             return Err(self.error(&why));
         }
         let session = self.hub.service(principal);
-        let expiry = message.time(field::EXPIRY);
+        let (kept, expiry) = (message.to_message()?, message.time(field::EXPIRY));
         let sent = async {
-            let outgoing = OutgoingMessage::new(message.to_message(), expiry)?;
+            let outgoing = OutgoingMessage::new(kept, expiry)?;
             session.send_devicebound(&id.device, outgoing).await
         };
         sent.await.map_err(|why| self.error(&why))
@@ -223,11 +224,15 @@ impl Conversation {
         message: &AmqpMessage,
     ) -> Result<(), AmqpError> {
         if format != BATCH_FORMAT {
-            return self.send_event(channel, id, message.to_message()).await;
+            return self.send_event(channel, id, message.to_message()?).await;
+        }
+        if message.data.is_empty() {
+            // Whatever else is in it would be lost.
+            return Err(AmqpError::new(NOT_IMPLEMENTED, "batch of messages has no data sections"));
         }
         let mut batch = Vec::with_capacity(message.data.len());
         for data in &message.data {
-            batch.push(read(data.clone())?.to_message());
+            batch.push(read(data.clone())?.to_message()?);
         }
         let bytes = batch.iter().map(Message::size).sum();
         if bytes > limits::EVENT_BYTES {
@@ -336,8 +341,8 @@ impl Conversation {
     }
 
     /// An id that the hub did not give is nobody's, as one that came too late.
-    fn answer_method(&self, id: &IdentityId, message: &AmqpMessage) {
-        let Some(device) = self.devices.get(id) else { return };
+    fn answer_method(&self, id: &IdentityId, message: &AmqpMessage) -> Result<(), AmqpError> {
+        let Some(device) = self.devices.get(id) else { return Ok(()) };
         device.session.heard();
         let number = match message.property(field::CORRELATION_ID) {
             Value::Uuid(bytes) => Some(u128::from_be_bytes(*bytes)),
@@ -349,8 +354,9 @@ impl Conversation {
         let status = message.application("IoThub-status").and_then(Value::as_i64);
         let status = status.and_then(|status| i32::try_from(status).ok());
         if let (Some(call), Some(status)) = (call, status) {
-            device.session.answer_method(call, status, message.body());
+            device.session.answer_method(call, status, message.body()?);
         }
+        Ok(())
     }
 }
 
@@ -379,7 +385,8 @@ async fn patch_reported(
     let version = version.unwrap_or(DEFAULT_VERSION);
     let version = ApiVersion::parse(version)
         .ok_or_else(|| HubError::InvalidProtocolVersion(version.to_owned()))?;
-    let patch = json::parse_object(&message.body())?;
+    let body = message.body().map_err(|why| HubError::ArgumentInvalid(why.to_string()))?;
+    let patch = json::parse_object(&body)?;
     let fault = admitted.await?;
     let expected = message.annotation("version").and_then(Value::as_i64);
     let expected = expected.and_then(|version| u64::try_from(version).ok());

@@ -510,6 +510,51 @@ fn a_batch_is_several_events_and_a_connection_carries_several_devices() {
 }
 
 #[test]
+fn a_body_that_has_no_bytes_is_rejected_and_not_kept_empty() {
+    let hub = Hub::start();
+    hub.device("d1");
+    let mut client = open_for_devices(&hub, &["d1"]);
+    client.send(&attach(3, false, "/messages/devicebound"));
+    client.await_answer(0x12);
+    client.expect(0x13);
+    let to = described(0x73, &list(&[NULL, NULL, &text("/devices/d1/messages/devicebound")]));
+    let batch = uint(0x8001_3700);
+    let bodies = [
+        ("map", described(0x77, &map(&[("a", "1")])), false),
+        ("list", described(0x77, &list(&[TRUE])), false),
+        ("sequence", described(0x76, &list(&[TRUE])), false),
+        ("text", described(0x77, &text("text")), true),
+        ("data", data(b"data"), true),
+        ("nothing", Vec::new(), true),
+    ];
+    let mut delivery = 1;
+    for (what, body, kept) in bodies {
+        let in_a_batch = data(&body);
+        for (handle, format, message) in [
+            (2, NULL, body.clone()),
+            (2, &batch, in_a_batch),
+            (3, NULL, [to.clone(), body.clone()].concat()),
+        ] {
+            let fields =
+                list(&[&uint(handle), &uint(delivery), &[0xa0, 1, 1], format, FALSE, FALSE]);
+            client.send(&frame(0, &[described(0x14, &fields), message].concat()));
+            let outcome = client.await_answer(0x15);
+            let refused = outcome.text.contains("amqp:not-implemented");
+            assert_eq!(refused, !kept, "{what} to {handle}: {}", outcome.text);
+            delivery += 1;
+        }
+    }
+    // A batch is its data sections; what else it has would be lost.
+    let fields = list(&[&uint(2), &uint(delivery), &[0xa0, 1, 1], &batch, FALSE, FALSE]);
+    client.send(&frame(0, &[described(0x14, &fields), described(0x77, &text("x"))].concat()));
+    assert!(client.await_answer(0x15).text.contains("amqp:not-implemented"));
+    let kept: Vec<_> = hub.events().iter().map(|event| event.message.body.clone()).collect();
+    assert_eq!(kept, ["text", "text", "data", "data", "", ""]);
+    let twin = hub.rest.get("/devices/d1").expect(200).json();
+    assert_eq!(twin["cloudToDeviceMessageCount"], 3);
+}
+
+#[test]
 fn an_event_that_is_too_large_is_rejected_and_the_link_lives() {
     let hub = Hub::start();
     hub.device("d1");
