@@ -149,7 +149,7 @@ async fn begin<S: AsyncRead + AsyncWrite + Unpin>(
     mut grants: Grants,
     line: Arc<dyn Line>,
 ) -> Result<(Conversation, Option<Duration>), End> {
-    shake(socket, directory.default_hub(), &mut grants).await?;
+    shake(socket, directory, &mut grants).await?;
     socket.flush().await?;
     let Some(Performative::Open(open)) = socket.next_frame().await?.performative else {
         return Err(AmqpError::new(NOT_ALLOWED, "first frame is no open").into());

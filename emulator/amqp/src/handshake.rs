@@ -1,7 +1,8 @@
 //! What comes before the first AMQP frame: protocol headers, and SASL for those who want it.
 
 use bytes::Bytes;
-use iothub_core::hub::Hub;
+use iothub_core::auth::sas::SasToken;
+use iothub_core::directory::Directory;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::connection::End;
@@ -17,15 +18,15 @@ const MECHANISMS: [&str; 4] = ["MSSBCBS", "PLAIN", "ANONYMOUS", "EXTERNAL"];
 const OUTCOME_OK: u8 = 0;
 const OUTCOME_AUTH: u8 = 1;
 
-/// Brings a connection to where AMQP frames begin. `hub` is that of a client who does not say.
+/// Brings a connection to where AMQP frames begin.
 pub(crate) async fn shake<S: AsyncRead + AsyncWrite + Unpin>(
     socket: &mut Socket<S>,
-    hub: &Hub,
+    directory: &Directory,
     grants: &mut Grants,
 ) -> Result<(), End> {
     let mut header = socket.header().await?;
     if header == SASL {
-        sasl(socket, hub, grants).await?;
+        sasl(socket, directory, grants).await?;
         header = socket.header().await?;
     }
     // Answered in any case: a client that speaks another protocol learns which one is spoken here.
@@ -35,7 +36,7 @@ pub(crate) async fn shake<S: AsyncRead + AsyncWrite + Unpin>(
 
 async fn sasl<S: AsyncRead + AsyncWrite + Unpin>(
     socket: &mut Socket<S>,
-    hub: &Hub,
+    directory: &Directory,
     grants: &mut Grants,
 ) -> Result<(), End> {
     socket.output.extend_from_slice(&SASL);
@@ -51,7 +52,7 @@ async fn sasl<S: AsyncRead + AsyncWrite + Unpin>(
         "ANONYMOUS" | "MSSBCBS" => Ok(()),
         "EXTERNAL" if grants.certificate.is_some() => Ok(()),
         "EXTERNAL" => Err("EXTERNAL without a certificate".to_owned()),
-        "PLAIN" => plain(&response, hub, grants).await,
+        "PLAIN" => plain(&response, directory, grants).await,
         other => Err(format!("mechanism is {other:?}, expected one of {MECHANISMS:?}")),
     };
     let code = if decided.is_ok() { OUTCOME_OK } else { OUTCOME_AUTH };
@@ -62,7 +63,7 @@ async fn sasl<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// `{policy}@sas.root.{hub}` or `{device}@sas.{hub}`, and a token as the password.
-async fn plain(response: &Bytes, hub: &Hub, grants: &mut Grants) -> Result<(), String> {
+async fn plain(response: &Bytes, directory: &Directory, grants: &mut Grants) -> Result<(), String> {
     let text = std::str::from_utf8(response).map_err(|_| "PLAIN response is not UTF-8")?;
     let parts: Vec<&str> = text.split('\0').collect();
     let [_, user, password] = parts.as_slice() else {
@@ -71,9 +72,23 @@ async fn plain(response: &Bytes, hub: &Hub, grants: &mut Grants) -> Result<(), S
     let Some((name, realm)) = user.split_once("@sas.") else {
         return Err(format!("user is {user:?}, expected POLICY@sas.root.HUB or DEVICE@sas.HUB"));
     };
-    let audience = match realm.strip_prefix("root.") {
-        Some(hub) => hub.to_owned(),
-        None => format!("{realm}/devices/{name}"),
+    let (hub, audience) = match realm.strip_prefix("root.") {
+        Some(hub) => {
+            check_policy(name, password)?;
+            (hub, hub.to_owned())
+        }
+        None => (realm, format!("{realm}/devices/{name}")),
     };
+    let hub = directory.find_named(hub).map_err(|why| why.to_string())?;
     grants.put(hub, &audience, password).await.map_err(|why| why.to_string())
+}
+
+/// Who comes in the name of a policy brings a token of that policy.
+fn check_policy(name: &str, token: &str) -> Result<(), String> {
+    let token = SasToken::parse(token).map_err(|why| why.to_string())?;
+    match token.policy() {
+        Some(policy) if policy == name => Ok(()),
+        Some(policy) => Err(format!("user is of policy {name:?}, its token of {policy:?}")),
+        None => Err(format!("user is of policy {name:?}, its token of none")),
+    }
 }

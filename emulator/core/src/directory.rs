@@ -44,6 +44,20 @@ impl Directory {
         }
     }
 
+    /// The hub of a name as SASL PLAIN has it: the first label of a host name, or all of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Directory::find`].
+    pub fn find_named(&self, name: &str) -> Result<&Hub, Refusal> {
+        let label = name.to_ascii_lowercase();
+        let mut known = self.0.by_name.iter();
+        match known.find(|(host, _)| host.split('.').next() == Some(&label)) {
+            Some((_, hub)) => Ok(hub),
+            None => self.find(name),
+        }
+    }
+
     /// The hub of a host name, if the token is for that hub too.
     ///
     /// # Errors

@@ -274,24 +274,39 @@ fn sasl_plain_takes_the_token_of_a_policy_and_nothing_else() {
     let token = hub.owner.token(FAR_FUTURE);
     let table = [
         (format!("\0iothubowner@sas.root.{}\0{token}", hub.host()), 0),
+        (format!("\0iothubowner@sas.root.any-name\0{token}"), 0),
+        (format!("\0service@sas.root.{}\0{token}", hub.host()), 1),
         (format!("\0iothubowner@sas.root.{}\0SharedAccessSignature sr=x", hub.host()), 1),
         ("\0iothubowner\0secret".to_owned(), 1),
         ("no parts".to_owned(), 1),
     ];
     for (response, code) in table {
-        let mut client = Client::connect(&hub);
-        client.send(&SASL);
-        assert_eq!(client.take(8), SASL);
-        let mechanisms = client.expect(0x40);
-        assert!(mechanisms.text.contains("MSSBCBS"), "{}", mechanisms.text);
-        let binary = [&[0xb0][..], &length(response.len()), response.as_bytes()].concat();
-        let init = list(&[&[&[0xa3, 5][..], b"PLAIN"].concat(), &binary]);
-        client.send(&frame(1, &described(0x41, &init)));
-        let outcome = client.expect(0x44);
-        assert!(
-            outcome.text.as_bytes().windows(2).any(|pair| pair == [0x50, code]),
-            "{response:?}"
-        );
+        assert_eq!(sasl_plain(&hub, &response), code, "{response:?}");
+    }
+}
+
+/// The code of the outcome.
+fn sasl_plain(hub: &Hub, response: &str) -> u8 {
+    let mut client = Client::connect(hub);
+    client.send(&SASL);
+    assert_eq!(client.take(8), SASL);
+    let mechanisms = client.expect(0x40);
+    assert!(mechanisms.text.contains("MSSBCBS"), "{}", mechanisms.text);
+    let binary = [&[0xb0][..], &length(response.len()), response.as_bytes()].concat();
+    let init = list(&[&[&[0xa3, 5][..], b"PLAIN"].concat(), &binary]);
+    client.send(&frame(1, &described(0x41, &init)));
+    let outcome = client.expect(0x44).frame;
+    let code = outcome.windows(2).find(|pair| pair[0] == 0x50).unwrap();
+    code[1]
+}
+
+#[test]
+fn the_hub_of_sasl_plain_is_looked_at_where_hosts_are_strict() {
+    let hub = Hub::start_with(|config| config.strict_hosts = true);
+    let token = hub.owner.token(FAR_FUTURE);
+    for (name, code) in [(hub.host(), 0), ("emulator", 0), ("Emulator", 0), ("any-name", 1)] {
+        let response = format!("\0iothubowner@sas.root.{name}\0{token}");
+        assert_eq!(sasl_plain(&hub, &response), code, "{name}");
     }
 }
 
