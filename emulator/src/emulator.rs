@@ -20,7 +20,7 @@ use crate::banner::Facts;
 use crate::certificate::{CertificateError, Certificates};
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::drain::{self, Drain, Drainer};
+use crate::drain::{self, Drain, Drainer, Why};
 use crate::http;
 use crate::hubs::Hubs;
 use crate::listener::Port;
@@ -183,10 +183,10 @@ impl Emulator {
         let Self { hubs, drainer, announcement, .. } = self;
         // Nobody should find an emulator that no longer accepts.
         drop(announcement);
-        drainer.ask();
+        drainer.ask(Why::Stop);
         // Who follows a journal would never go.
         hubs.end_journals();
-        drainer.drain().await;
+        drainer.drain(Why::Stop).await;
         hubs.stop().await;
     }
 }

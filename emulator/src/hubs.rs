@@ -22,6 +22,7 @@ use crate::certificate::Certificates;
 use crate::clock::SystemClock;
 use crate::clock::turned::TurnedClock;
 use crate::config::{Config, HostName, HubKeys};
+use crate::drain::Why;
 use crate::emulator::StartError;
 use crate::seed::{read_json, read_value};
 use crate::served::{BoundPorts, Built, ServedHub, build_hub};
@@ -106,7 +107,7 @@ impl Hubs {
         let names: Vec<_> = self.served.iter().map(|entry| entry.key().clone()).collect();
         for name in names {
             if let Some((_, entrance)) = self.served.remove(&name) {
-                entrance.served.stop(None).await;
+                entrance.served.stop(Why::Stop, None).await;
             }
         }
     }
@@ -163,7 +164,8 @@ impl Hubs {
         if name == self.config.hub_name {
             *self.first.write().unwrap_or_else(PoisonError::into_inner) = built.hub.clone();
         }
-        let old = served.replace(config, built, Arc::clone(tls), Arc::clone(&self.permits));
+        let why = if content.is_some() { Why::Restore } else { Why::Reset };
+        let old = served.replace(config, built, Arc::clone(tls), Arc::clone(&self.permits), why);
         Ok((old, entrance.facts()))
     }
 
@@ -221,7 +223,7 @@ impl iothub_admin::Hubs for Hubs {
         }
         let (_, entrance) =
             self.served.remove(name).ok_or_else(|| HubRefusal::NotFound(name.to_owned()))?;
-        entrance.served.stop(Some(self.config.shutdown_grace)).await;
+        entrance.served.stop(Why::Deleted, Some(self.config.shutdown_grace)).await;
         Ok(())
     }
 
@@ -260,7 +262,7 @@ impl iothub_admin::Hubs for Hubs {
 
     async fn reset(&self, name: &str) -> Result<HubFacts, HubRefusal> {
         let (old, facts) = self.renew(name, None)?;
-        old.stop(Some(self.config.shutdown_grace)).await;
+        old.stop(Why::Reset, Some(self.config.shutdown_grace)).await;
         Ok(facts)
     }
 
@@ -278,7 +280,7 @@ impl iothub_admin::Hubs for Hubs {
         let read = move || read_json(&document, first.random()).map_err(HubRefusal::Mistakes);
         let content = aside(read).await?;
         let (old, facts) = self.renew(name, Some(&content))?;
-        old.stop(Some(self.config.shutdown_grace)).await;
+        old.stop(Why::Restore, Some(self.config.shutdown_grace)).await;
         Ok(facts)
     }
 }

@@ -31,7 +31,7 @@ use crate::authorities::Authorities;
 use crate::certificate::client;
 use crate::clock::turned::TurnedClock;
 use crate::config::{Config, FALLBACK_HTTPS_PORT, HTTPS_PORT};
-use crate::drain::{self, Drain, Drainer};
+use crate::drain::{self, Drain, Drainer, Why};
 use crate::emulator::{OWNER, StartError};
 use crate::endpoints::{self, Queues};
 use crate::http;
@@ -99,8 +99,9 @@ impl ServedHub {
         built: Built,
         tls: Arc<ServerConfig>,
         permits: Arc<Semaphore>,
+        why: Why,
     ) -> Self {
-        self.drainer.ask();
+        self.drainer.ask(why);
         let next = Self::start(config, built, self.ports.clone(), tls, permits);
         mem::replace(self, next)
     }
@@ -145,11 +146,11 @@ impl ServedHub {
 
     /// Stops accepting, closes the sessions, and returns when the last one has ended, or when the
     /// grace is over.
-    pub(crate) async fn stop(self, grace: Option<Duration>) {
+    pub(crate) async fn stop(self, why: Why, grace: Option<Duration>) {
         drop(self.ports);
         self.hub.journal().end();
         let ending = async {
-            self.drainer.drain().await;
+            self.drainer.drain(why).await;
             self.endpoints.empty().await;
         };
         match grace {
@@ -297,7 +298,7 @@ impl BoundPorts {
                     }
                     no_delay(&stream);
                     let line = stream.line();
-                    iothub_amqp::serve(stream, None, &directory, line, drain.asked()).await;
+                    iothub_amqp::serve(stream, None, &directory, line, drain.reason()).await;
                 }
             }));
         }
@@ -312,7 +313,7 @@ impl BoundPorts {
                 if let Some(stream) = handshake(&tls, stream, &drain, directory.default_hub()).await
                 {
                     let (line, shown) = below(&stream);
-                    iothub_amqp::serve(stream, shown, &directory, line, drain.asked()).await;
+                    iothub_amqp::serve(stream, shown, &directory, line, drain.reason()).await;
                 }
             }
         }));

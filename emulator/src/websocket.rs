@@ -92,7 +92,7 @@ async fn serve(upgrade: OnUpgrade, below: Below, protocol: Protocol, no_certific
                     iothub_mqtt::serve(stream, shown, &directory, line, drain.asked()).await;
                 }
                 Protocol::Amqp => {
-                    iothub_amqp::serve(stream, shown, &directory, line, drain.asked()).await;
+                    iothub_amqp::serve(stream, shown, &directory, line, drain.reason()).await;
                 }
             }
         }

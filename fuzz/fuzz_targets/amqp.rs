@@ -45,7 +45,7 @@ fuzz_target!(|bytes: &[u8]| {
     runtime.block_on(async {
         let (client, server) = tokio::io::duplex(64 * 1024);
         let (mut answers, mut questions) = tokio::io::split(client);
-        let serving = serve(server, None, &DIRECTORY, Arc::new(Unbreakable), std::future::pending());
+        let serving = serve(server, None, &DIRECTORY, Arc::new(Unbreakable), std::future::pending::<&str>());
         let asking = async {
             for piece in bytes.chunks(usize::from(size) + 1) {
                 if questions.write_all(piece).await.is_err() {

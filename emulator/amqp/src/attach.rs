@@ -54,7 +54,7 @@ impl Conversation {
                 self.listen(&node, receives, &attach);
             }
             Err(error) => {
-                tracing::info!(address = ?attach.target_address().or(attach.source_address()), why = %error.description, "refused a link");
+                tracing::info!(address = ?attach.address(), why = %error.description, "refused a link");
                 if error.condition != REDIRECT {
                     self.hub.note_refusal("amqp", None, &error.description);
                 }
@@ -67,9 +67,7 @@ impl Conversation {
 
     /// What a link leads to, if the connection may use that.
     async fn open_link(&mut self, attach: &Attach) -> Result<Link, AmqpError> {
-        let address =
-            if attach.receives { attach.source_address() } else { attach.target_address() };
-        let address = address.unwrap_or_default();
+        let address = attach.address().unwrap_or_default();
         let unknown = || {
             let text =
                 format!("The link address '{address}' did not match any of the expected formats.");

@@ -1,6 +1,7 @@
 //! The one task of a connection: it moves bytes, and carries out what frames ask for.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
@@ -72,9 +73,9 @@ pub enum End {
     /// The client took nothing of what it was sent.
     #[error("client stalled for {0:?}")]
     Stalled(Duration),
-    /// The program stops.
-    #[error("shutting down")]
-    Drained,
+    /// The hub ends its connections, for this reason.
+    #[error("{0}")]
+    Drained(String),
     /// A message asked for its end, with these words or without a word.
     #[error("ended as a message wanted it")]
     Killed(Option<Farewell>),
@@ -98,26 +99,26 @@ impl From<AmqpError> for End {
     }
 }
 
-/// Serves one client until the connection ends; `drain` ends it from outside. `shown` are the
+/// Serves one client until the connection ends; `drain` ends it from outside and says why. `shown` are the
 /// certificates whose key the client proved to have, and `line` breaks the connection below.
 pub async fn serve<S>(
     stream: S,
     shown: Option<CertificateChain>,
     directory: &Directory,
     line: Arc<dyn Line>,
-    drain: impl Future<Output = ()>,
+    drain: impl Future<Output = impl fmt::Display>,
 ) -> End
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut socket = Socket::new(stream);
-    let mut drain = pin!(drain);
+    let mut drain = pin!(async { drain.await.to_string() });
     let grants = Grants::new(shown);
     let begun = tokio::select! {
         begun = timeout(limits::AMQP_OPEN_TIME, begin(&mut socket, directory, grants, line)) => {
             begun.unwrap_or(Err(End::Silent(limits::AMQP_OPEN_TIME)))
         }
-        () = drain.as_mut() => Err(End::Drained),
+        why = drain.as_mut() => Err(End::Drained(why)),
     };
     let end = match begun {
         Ok((mut conversation, idle)) => {
@@ -184,7 +185,7 @@ fn goodbye(out: &mut BytesMut, end: &End) {
         End::Violation { condition, description } => {
             AmqpError::new(condition, description.clone()).to_value()
         }
-        End::Drained => AmqpError::new(FORCED, "the emulator stops").to_value(),
+        End::Drained(why) => AmqpError::new(FORCED, why.clone()).to_value(),
         End::Silent(_) => AmqpError::new(RESOURCE_LIMIT, end.to_string()).to_value(),
         End::Killed(Some(Farewell::Forced)) => kill::error(FORCED).to_value(),
         End::Closed | End::Killed(Some(Farewell::Graceful)) => Value::Null,
@@ -197,7 +198,7 @@ async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     socket: &mut Socket<S>,
     conversation: &mut Conversation,
     idle: Option<Duration>,
-    mut drain: std::pin::Pin<&mut impl Future<Output = ()>>,
+    mut drain: std::pin::Pin<&mut impl Future<Output = String>>,
 ) -> End {
     let mut heard = Instant::now();
     let mut said = heard;
@@ -218,7 +219,7 @@ async fn run<S: AsyncRead + AsyncWrite + Unpin>(
         let written = tokio::select! {
             biased;
             written = socket.flush() => written,
-            () = drain.as_mut() => Err(End::Drained),
+            why = drain.as_mut() => Err(End::Drained(why)),
         };
         if let Err(end) = written {
             return end;
@@ -248,7 +249,7 @@ async fn run<S: AsyncRead + AsyncWrite + Unpin>(
                 let next = idle.map_or(silent, |idle| silent.min(said + idle));
                 timer.as_mut().reset(next);
             }
-            () = drain.as_mut() => return End::Drained,
+            why = drain.as_mut() => return End::Drained(why),
         }
     }
 }
@@ -340,7 +341,7 @@ impl Conversation {
         if let Some(before) = self.expiry.take() {
             before.abort();
         }
-        let Some(end) = self.grants.next_end() else { return };
+        let Some(end) = self.grants.next_end(self.hub.now()) else { return };
         let hub = self.hub.clone();
         let expiry = async move {
             hub.clock().sleep_until(end).await;

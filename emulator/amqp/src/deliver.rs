@@ -119,9 +119,7 @@ impl Conversation {
                 self.downlink(id, number, receiver, downlink, out);
             }
             Arrived::Expiry => {
-                if self.grants.expire(self.hub.now()) {
-                    self.drop_unauthorized(out).await;
-                }
+                self.drop_unauthorized(out).await;
                 self.await_expiry();
             }
             Arrived::Fault { asked, id, channel } => self.kill(&asked, &id, channel, out),

@@ -15,6 +15,7 @@ use crate::node::named_identity;
 /// The credentials of a connection.
 #[derive(Debug)]
 pub(crate) struct Grants {
+    /// Also those that have ended, so that it can be said that they have.
     tokens: Vec<Granted>,
     pub(crate) certificate: Option<CertificateChain>,
 }
@@ -58,13 +59,21 @@ impl Grants {
             }
         };
         self.tokens.retain(|granted| granted.audience != audience);
-        if self.tokens.len() >= limits::AMQP_TOKENS {
-            let max = limits::AMQP_TOKENS;
-            return Err(HubError::ArgumentInvalid(format!(
-                "connection holds {max} tokens, which is the most"
-            )));
-        }
+        self.make_room(hub.now())?;
         self.tokens.push(Granted { audience, token, device });
+        Ok(())
+    }
+
+    /// Fails if there is no room for a token; one that has ended makes room.
+    fn make_room(&mut self, now: Timestamp) -> Result<(), HubError> {
+        let max = limits::AMQP_TOKENS;
+        if self.tokens.len() < max {
+            return Ok(());
+        }
+        let ended = self.tokens.iter().position(|granted| granted.ends() <= now);
+        let full = format!("connection holds {max} tokens, which is the most");
+        let ended = ended.ok_or(HubError::ArgumentInvalid(full))?;
+        self.tokens.remove(ended);
         Ok(())
     }
 
@@ -74,14 +83,21 @@ impl Grants {
         hub: &Hub,
         id: &IdentityId,
     ) -> Result<DevicePrincipal, HubError> {
-        let mut principals = self.tokens.iter().filter_map(|granted| granted.device.as_ref());
-        if let Some(principal) = principals.find(|principal| principal.id() == id) {
-            return Ok(principal.clone());
+        let mut refused = if self.tokens.is_empty() {
+            Refusal::NoCredential
+        } else {
+            Refusal::NoTokenFor(id.clone())
+        };
+        for granted in &self.tokens {
+            match granted.device.as_ref().filter(|principal| principal.id() == id) {
+                Some(principal) if granted.ends() > hub.now() => return Ok(principal.clone()),
+                Some(_) => refused = Refusal::Expired(granted.token.expiry()),
+                None => {}
+            }
         }
-        let mut refused = Refusal::NoCredential;
         for granted in self.tokens.iter().filter(|granted| granted.device.is_none()) {
             match hub.authenticate_device(id, &granted.token).await {
-                Err(HubError::Unauthorized(why)) => refused = why,
+                Err(HubError::Unauthorized(why)) => refused = telling(refused, why),
                 decided => return decided,
             }
         }
@@ -106,23 +122,21 @@ impl Grants {
         for granted in &self.tokens {
             match check(&granted.token) {
                 Ok(principal) => return Ok(principal),
-                Err(why) => refused = why,
+                Err(why) => refused = telling(refused, why),
             }
         }
         Err(HubError::Unauthorized(refused))
     }
 
     /// When the next token ends, grace included.
-    pub(crate) fn next_end(&self) -> Option<Timestamp> {
-        self.tokens.iter().map(Granted::ends).min()
+    pub(crate) fn next_end(&self, now: Timestamp) -> Option<Timestamp> {
+        self.tokens.iter().map(Granted::ends).filter(|end| *end > now).min()
     }
+}
 
-    /// Forgets the tokens that have ended, and says whether there were any.
-    pub(crate) fn expire(&mut self, now: Timestamp) -> bool {
-        let before = self.tokens.len();
-        self.tokens.retain(|granted| granted.ends() > now);
-        self.tokens.len() < before
-    }
+/// What a client learns most from: that a token was good once, or why the last one is not.
+fn telling(before: Refusal, last: Refusal) -> Refusal {
+    if matches!(before, Refusal::Expired(_)) { before } else { last }
 }
 
 /// A token of a policy is for the hub, or for an event hub, whose clients sign differently.

@@ -217,9 +217,9 @@ impl Attach {
         })
     }
 
-    /// The address of its source.
-    pub(crate) fn source_address(&self) -> Option<&str> {
-        address(&self.source)
+    /// The address of what it leads to: a client's own end is no address of the hub.
+    pub(crate) fn address(&self) -> Option<&str> {
+        address(if self.receives { &self.source } else { &self.target })
     }
 
     /// The address of its target.

@@ -196,11 +196,11 @@ struct Entry {
 }
 
 impl Failure {
-    pub(crate) fn error(self, operation: Option<Operation>, now: Timestamp) -> HubError {
+    pub(crate) fn error(self, operation: Option<Operation>) -> HubError {
         match self {
             Self::Throttled => HubError::Throttled(operation.map_or("Request", Operation::name)),
             Self::QuotaExceeded => HubError::QuotaExceeded { quota: 0, messages: 0 },
-            Self::Unauthorized => HubError::Unauthorized(Refusal::Expired(now)),
+            Self::Unauthorized => HubError::Unauthorized(Refusal::Injected),
             Self::Status(status) => HubError::Injected(status),
             Self::Reset => HubError::ConnectionLost(Loss::Reset),
             Self::HalfOpen => HubError::ConnectionLost(Loss::Silence),

@@ -5,12 +5,13 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use iothub_core::auth::sas::sign;
+use iothub_core::time::Timestamp;
 use iothub_tests::mqtt::PATIENCE;
 use iothub_tests::{Device, FAR_FUTURE, Hub, key};
 use iothub_wire::connection_string::encode;
 use serde_json::json;
 
-use crate::harness::admin;
+use crate::harness::{admin, admin_text};
 
 const AMQP: [u8; 8] = *b"AMQP\x00\x01\x00\x00";
 const SASL: [u8; 8] = *b"AMQP\x03\x01\x00\x00";
@@ -394,6 +395,49 @@ fn a_token_that_ends_takes_its_links_with_it() {
     turn(r#"{"advance": 1000}"#);
     let ended = client.await_answer(0x16);
     assert!(ended.text.contains("amqp:unauthorized-access"), "{}", ended.text);
+    let expired = format!("token expired at {}", Timestamp::from_unix_seconds(expiry));
+    assert!(ended.text.contains(&expired), "{}", ended.text);
+    client.send(&attach(3, true, "/devices/d1/messages/devicebound"));
+    let refused = client.await_answer(0x16);
+    assert!(refused.text.contains(&expired), "{}", refused.text);
+}
+
+#[test]
+fn a_link_is_refused_with_the_reason() {
+    let hub = Hub::start();
+    let device = hub.device("d1");
+    hub.device("d2");
+    let mut client = open_device(&hub, &device, FAR_FUTURE);
+    let fault = r#"{"operation": "connect", "device": "d2", "error": "unauthorized"}"#;
+    client.send(&attach(3, true, "/devices/d2/messages/devicebound"));
+    let refused = client.await_answer(0x16);
+    assert!(refused.text.contains("no token came for device d2"), "{}", refused.text);
+    assert_eq!(admin(&hub, "POST /hubs/emulator/faults", fault).0, 201);
+    let mut client = open_for_devices(&hub, &[]);
+    client.send(&attach(3, true, "/devices/d2/messages/devicebound"));
+    let refused = client.await_answer(0x16);
+    assert!(refused.text.contains("amqp:unauthorized-access"), "{}", refused.text);
+    assert!(refused.text.contains("a fault was injected"), "{}", refused.text);
+}
+
+#[test]
+fn connections_that_the_hub_ends_are_told_why() {
+    let hub = Hub::start();
+    let mut client = Client::open(&hub);
+    assert_eq!(admin(&hub, "POST /hubs/emulator/reset", "").0, 200);
+    let close = client.await_answer(0x18);
+    assert!(close.text.contains("amqp:connection:forced"), "{}", close.text);
+    assert!(close.text.contains("the hub was reset"), "{}", close.text);
+    let mut client = Client::open(&hub);
+    let (_, document) = admin_text(&hub, "GET /hubs/emulator/snapshot", "");
+    assert_eq!(admin(&hub, "POST /hubs/emulator/restore", &document).0, 200);
+    let close = client.await_answer(0x18);
+    assert!(close.text.contains("the hub was restored"), "{}", close.text);
+    let mut client = Client::open(&hub);
+    let waiting = std::thread::spawn(move || client.await_answer(0x18).text);
+    hub.stop();
+    let close = waiting.join().unwrap();
+    assert!(close.contains("the emulator stops"), "{close}");
 }
 
 #[test]

@@ -83,6 +83,12 @@ pub enum Refusal {
     /// Neither a token nor a certificate came.
     #[error("neither a token nor a certificate came")]
     NoCredential,
+    /// The tokens that came are those of others.
+    #[error("no token came for device {0}, only for others")]
+    NoTokenFor(IdentityId),
+    /// A test asked for this.
+    #[error("a fault was injected")]
+    Injected,
     /// The certificate is not that of the identity. In a box, since it tells more than the others.
     #[error("{0}")]
     Certificate(Box<CertificateFault>),

@@ -187,9 +187,7 @@ impl Hub {
     /// What the message asks for.
     pub fn obey_once(&self, asked: &FaultMessage) -> Result<(), HubError> {
         match asked.kind {
-            FaultKind::Refuse(failure) => {
-                Err(failure.error(Some(Operation::SendEvent(0)), self.now()))
-            }
+            FaultKind::Refuse(failure) => Err(failure.error(Some(Operation::SendEvent(0)))),
             FaultKind::Kill(_) => Ok(()),
         }
     }

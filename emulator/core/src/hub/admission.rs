@@ -111,7 +111,7 @@ impl Hub {
         if let (Failure::Disconnect, Some(id)) = (failure, target.id) {
             self.disconnect(id);
         }
-        Err(failure.error(operation, self.now()))
+        Err(failure.error(operation))
     }
 
     /// Adds a fault; none if there are as many as there may be.
