@@ -42,7 +42,8 @@ fn an_event_is_kept_with_its_properties() {
         ("iothub-to", "/devices/d1/messages/events"),
         ("IoTHub-MessageId", "m1"),
         ("iothub-contenttype", "text/plain"),
-        ("iothub-app-color", "red"),
+        // The name of a header has no case.
+        ("iothub-app-MyColor", "red"),
     ];
     let answer = rest.send("POST", EVENTS, &headers, Some("hello")).expect(204);
     assert_eq!(answer.body, "");
@@ -53,7 +54,7 @@ fn an_event_is_kept_with_its_properties() {
     assert_eq!(event.message.body, "hello");
     assert!(event.message.system.contains(&(SystemProperty::MessageId, "m1".to_owned())));
     assert!(event.message.system.contains(&(SystemProperty::ContentType, "text/plain".to_owned())));
-    assert_eq!(event.message.application, [("color".to_owned(), Some("red".to_owned()))]);
+    assert_eq!(event.message.application, [("mycolor".to_owned(), Some("red".to_owned()))]);
     let shown = hub.rest.get("/devices/d1").expect(200).json();
     assert_eq!(shown["connectionState"], "Disconnected");
 }
