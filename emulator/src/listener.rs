@@ -15,7 +15,7 @@ use tracing::{debug, warn};
 use crate::drain::Drain;
 use crate::line::Tcp;
 use crate::tls::Tls;
-use iothub_core::fault::Listener;
+use iothub_core::fault::Edge;
 use iothub_core::fault::line::Loss;
 use iothub_core::hub::Hub;
 use iothub_core::limits;
@@ -92,8 +92,8 @@ impl Port {
 
 /// Whether a client that was accepted gets further; a fault may break its connection at once, or
 /// leave it hanging until the client goes.
-pub(crate) async fn is_let_in(stream: &Tcp, listener: Listener, hub: &Hub, drain: &Drain) -> bool {
-    let Some(loss) = hub.admit_client(listener).await else { return true };
+pub(crate) async fn is_let_in(stream: &Tcp, edge: Edge, hub: &Hub, drain: &Drain) -> bool {
+    let Some(loss) = hub.admit_client(edge).await else { return true };
     stream.line().lose(loss);
     if loss == Loss::Silence {
         tokio::select! {

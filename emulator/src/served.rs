@@ -9,7 +9,7 @@ use std::time::Duration;
 use iothub_core::auth::policy::SharedAccessPolicy;
 use iothub_core::auth::x509::CertificateChain;
 use iothub_core::directory::Directory;
-use iothub_core::fault::Listener;
+use iothub_core::fault::Edge;
 use iothub_core::fault::line::Line;
 use iothub_core::hub::{Hub, Ports};
 use iothub_core::random::Random;
@@ -263,7 +263,7 @@ impl BoundPorts {
             tokio::spawn(mqtt.serve(permits.clone(), drain.clone(), move |stream, drain| {
                 let directory = directory.clone();
                 async move {
-                    if !is_let_in(&stream, Listener::Mqtt, directory.default_hub(), &drain).await {
+                    if !is_let_in(&stream, Edge::Mqtt, directory.default_hub(), &drain).await {
                         return;
                     }
                     no_delay(&stream);
@@ -278,7 +278,7 @@ impl BoundPorts {
             let (tls, directory) = (mqtts_tls.clone(), mqtts_directory.clone());
             async move {
                 let hub = directory.default_hub();
-                if !is_let_in(&stream, Listener::Mqtt, hub, &drain).await {
+                if !is_let_in(&stream, Edge::Mqtt, hub, &drain).await {
                     return;
                 }
                 if let Some(stream) = handshake(&tls, stream, &drain, directory.default_hub()).await
@@ -293,7 +293,7 @@ impl BoundPorts {
             tokio::spawn(amqp.serve(permits.clone(), drain.clone(), move |stream, drain| {
                 let directory = directory.clone();
                 async move {
-                    if !is_let_in(&stream, Listener::Amqp, directory.default_hub(), &drain).await {
+                    if !is_let_in(&stream, Edge::Amqp, directory.default_hub(), &drain).await {
                         return;
                     }
                     no_delay(&stream);
@@ -307,7 +307,7 @@ impl BoundPorts {
             let (tls, directory) = (amqps_tls.clone(), amqps_directory.clone());
             async move {
                 let hub = directory.default_hub();
-                if !is_let_in(&stream, Listener::Amqp, hub, &drain).await {
+                if !is_let_in(&stream, Edge::Amqp, hub, &drain).await {
                     return;
                 }
                 if let Some(stream) = handshake(&tls, stream, &drain, directory.default_hub()).await
@@ -323,7 +323,7 @@ impl BoundPorts {
             let directory = directory.clone();
             async move {
                 let hub = directory.default_hub();
-                if !is_let_in(&stream, Listener::Https, hub, &drain).await {
+                if !is_let_in(&stream, Edge::Https, hub, &drain).await {
                     return;
                 }
                 if let Some(stream) = handshake(&tls, stream, &drain, directory.default_hub()).await

@@ -3,6 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use futures_util::future::AbortHandle;
 use iothub_core::error::HubError;
+use iothub_core::fault::Edge;
 use iothub_core::ids::IdentityId;
 use iothub_core::session::{
     Assurance, Channel, CloseReason, Connect, Connected, DeviceSession, Downlink, DownlinkReceiver,
@@ -76,7 +77,7 @@ impl Conversation {
         model_id: Option<String>,
     ) -> Result<Connected, HubError> {
         let principal = self.grants.device(&self.hub, id).await?;
-        self.hub.admit_of(Operation::Connect, id, &*self.line).await?;
+        self.hub.admit_of(Operation::Connect, Some(id), Edge::Amqp, &*self.line).await?;
         self.hub
             .device(principal, Connect { persistent: false, model_id, protocol: Protocol::Amqp })
             .await

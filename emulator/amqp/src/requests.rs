@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use iothub_core::devicebound::Outgoing as OutgoingMessage;
 use iothub_core::error::HubError;
 use iothub_core::event::Message;
-use iothub_core::fault::AnswerFault;
+use iothub_core::fault::{AnswerFault, Edge};
 use iothub_core::ids::IdentityId;
 use iothub_core::limits;
 use iothub_core::method::CallId;
@@ -211,6 +211,9 @@ impl Conversation {
         let (kept, expiry) = (message.to_message()?, message.time(field::EXPIRY));
         let sent = async {
             let outgoing = OutgoingMessage::new(kept, expiry)?;
+            let operation = Operation::SendDevicebound;
+            let admitted = self.hub.admit_of(operation, None, Edge::Amqp, &*self.line);
+            self.answer_fault = admitted.await?;
             session.send_devicebound(&id.device, outgoing).await
         };
         sent.await.map_err(|why| self.error(&why))
@@ -257,7 +260,8 @@ impl Conversation {
         let Some(device) = self.devices.get(id) else { return Ok(()) };
         let operation = Operation::SendEvent(event.size());
         let send = async {
-            self.answer_fault = self.hub.admit_of(operation, id, &*self.line).await?;
+            let admitted = self.hub.admit_of(operation, Some(id), Edge::Amqp, &*self.line);
+            self.answer_fault = admitted.await?;
             device.session.send_event(event).await
         };
         device.session.noted(operation, send.await).map_err(|why| self.error(&why))
@@ -310,7 +314,8 @@ impl Conversation {
         match (operation.as_str(), resource.as_str()) {
             ("GET", _) => {
                 let read = async {
-                    let admitted = self.hub.admit_of(Operation::ReadTwin, id, &*self.line);
+                    let admitted =
+                        self.hub.admit_of(Operation::ReadTwin, Some(id), Edge::Amqp, &*self.line);
                     self.answer_fault = admitted.await?;
                     device.session.twin().await
                 };
@@ -318,7 +323,8 @@ impl Conversation {
                 Ok((200, None, json::twin::device_document(&twin, Layout::Compact)))
             }
             ("PATCH", "/properties/reported") => {
-                let admitted = self.hub.admit_of(Operation::UpdateTwin, id, &*self.line);
+                let admitted =
+                    self.hub.admit_of(Operation::UpdateTwin, Some(id), Edge::Amqp, &*self.line);
                 let patched = patch_reported(admitted, &device.session, version, message).await;
                 let patched = device.session.noted(Operation::UpdateTwin, patched)?;
                 let (version, fault) = patched;

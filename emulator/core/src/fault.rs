@@ -73,20 +73,20 @@ pub enum AnswerFault {
     Corrupt,
 }
 
-/// A port that accepts connections.
+/// What operations come by: a protocol, which has a port.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Listener {
-    /// That of MQTT, with TLS or without.
+pub enum Edge {
+    /// MQTT; its port is that with TLS and that without.
     Mqtt,
-    /// That of AMQP, with TLS or without.
+    /// AMQP, as with MQTT.
     Amqp,
-    /// That of HTTPS and WebSockets.
+    /// HTTPS; its port is that of WebSockets too, whatever is spoken over them.
     Https,
 }
 
-impl Listener {
-    /// The name of what it does, among [`OPERATIONS`].
-    pub fn operation(self) -> &'static str {
+impl Edge {
+    /// The name of accepting a connection at its port, among [`OPERATIONS`].
+    pub fn accepting(self) -> &'static str {
         match self {
             Self::Mqtt => "acceptMqtt",
             Self::Amqp => "acceptAmqp",
@@ -100,6 +100,8 @@ impl Listener {
 pub(crate) struct Target<'a> {
     /// One of [`OPERATIONS`]; a request over HTTPS may be none of them.
     pub(crate) operation: Option<&'static str>,
+    /// What it came by; an operation of the harness came by none.
+    pub(crate) edge: Option<Edge>,
     pub(crate) id: Option<&'a IdentityId>,
     /// A request over HTTPS: method and path.
     pub(crate) route: Option<&'a str>,
@@ -208,6 +210,26 @@ impl Failure {
         }
     }
 
+    /// Whether there is anything about an operation that can fail like this.
+    fn can_befall(self, target: &Target<'_>) -> bool {
+        let of_answer = matches!(self, Self::AnswerLost | Self::AnswerLate | Self::AnswerCorrupt);
+        if target.accepts {
+            return matches!(self, Self::Reset | Self::HalfOpen);
+        }
+        match (target.operation, target.edge) {
+            // Nobody's connection, and nobody's answer.
+            (_, None) => !of_answer && !self.is_of_connection(),
+            // A device over AMQP never asks to be let in: it is with its first link.
+            (Some("connect"), Some(Edge::Amqp)) => !of_answer,
+            _ => true,
+        }
+    }
+
+    /// Whether it ends a connection.
+    fn is_of_connection(self) -> bool {
+        matches!(self, Self::Disconnect | Self::Reset | Self::HalfOpen)
+    }
+
     /// What it does to an answer, if that is what it does.
     fn answer(self, delay: Duration) -> Option<AnswerFault> {
         match self {
@@ -298,7 +320,8 @@ impl Fault {
             None => !target.accepts,
         };
         let route = self.route.as_deref().is_none_or(|route| target.route == Some(route));
-        device && operation && route
+        let failure = self.failure.is_none_or(|failure| failure.can_befall(target));
+        device && operation && route && failure
     }
 }
 

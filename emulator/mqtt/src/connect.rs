@@ -9,6 +9,7 @@ use iothub_core::directory::Directory;
 use iothub_core::error::HubError;
 use iothub_core::event::Message;
 use iothub_core::fault::line::Line;
+use iothub_core::fault::{AnswerFault, Edge};
 use iothub_core::hub::Hub;
 use iothub_core::ids::IdentityId;
 use iothub_core::limits;
@@ -28,6 +29,8 @@ pub(crate) struct Admitted {
     pub(crate) api_version: Option<ApiVersion>,
     pub(crate) silence: Duration,
     pub(crate) will: Option<Message>,
+    /// What happens to the answer.
+    pub(crate) fault: Option<AnswerFault>,
 }
 
 /// Why a CONNECT is refused. The client sees the code alone.
@@ -89,7 +92,8 @@ pub(crate) async fn admit(
     };
     let credential = Credential::of(&connect.password, shown).map_err(refused)?;
     let hub = credential.hub(&name.host, directory).map_err(refused)?;
-    hub.admit_of(Operation::Connect, &id, line).await.map_err(failed)?;
+    let admitted = hub.admit_of(Operation::Connect, Some(&id), Edge::Mqtt, line).await;
+    let fault = admitted.map_err(failed)?;
     let principal = credential.check(hub, &id).await.map_err(failed)?;
     let options = session::Connect {
         persistent: !connect.clean_session,
@@ -102,6 +106,7 @@ pub(crate) async fn admit(
         api_version: name.api_version,
         silence: silence(connect.keep_alive),
         will,
+        fault,
     })
 }
 

@@ -11,6 +11,7 @@ use iothub_core::auth::x509::CertificateChain;
 use iothub_core::directory::Directory;
 use iothub_core::error::HubError;
 use iothub_core::event::Message;
+use iothub_core::fault::AnswerFault;
 use iothub_core::fault::line::Line;
 use iothub_core::fault::message::FaultMessage;
 use iothub_core::limits;
@@ -112,14 +113,14 @@ async fn converse<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let Admitted { hub, connected, api_version, silence, will } = admitted;
-    let Connected { session, receiver, .. } = connected;
+    let Admitted { hub, connected, api_version, silence, will, fault } = admitted;
+    let Connected { session, receiver, resumed } = connected;
     let id = session.id().clone();
     debug!(%id, "connected");
     let uplink = Uplink { hub, session, api_version, line };
     let inflight = Inflight::default();
-    let end =
-        Conversation { socket, uplink: &uplink, receiver, inflight, silence }.run(drain).await;
+    let conversation = Conversation { socket, uplink: &uplink, receiver, inflight, silence };
+    let end = conversation.run((resumed, fault), drain).await;
     uplink.session.ends(&end);
     match &end {
         End::Violation(why) => info!(%id, %why, "closed the connection"),
@@ -154,7 +155,7 @@ struct Socket<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
-    /// Reads CONNECT and answers it.
+    /// Reads CONNECT, and answers it unless the client is let in.
     async fn connect(
         &mut self,
         shown: Option<CertificateChain>,
@@ -190,11 +191,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             _ => return Err(Violation::NotConnect.into()),
         };
         match admit(connect, shown, directory, line).await {
-            Ok(admitted) => {
-                let resumed = admitted.connected.resumed;
-                frame::write_connack(&mut self.output, ConnackCode::Accepted, resumed);
-                Ok(admitted)
-            }
+            Ok(admitted) => Ok(admitted),
             Err(why) => {
                 info!(%why, "refused a connection");
                 directory.default_hub().note_refusal("mqtt", why.id(), &why);
@@ -276,7 +273,12 @@ struct Conversation<'a, S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
-    async fn run(mut self, drain: impl Future<Output = ()>) -> End {
+    /// Says that the client is let in, and serves it.
+    async fn run(
+        mut self,
+        (resumed, fault): (bool, Option<AnswerFault>),
+        drain: impl Future<Output = ()>,
+    ) -> End {
         let expired = self.uplink.session.expired();
         let mut over = pin!(async {
             tokio::select! {
@@ -284,6 +286,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
                 () = drain => End::Drained,
             }
         });
+        if let Err(end) = self.accept(resumed, fault, over.as_mut()).await {
+            return end;
+        }
         let mut heard = Instant::now();
         let mut read = heard;
         // One timer that is looked at when it fires, not moved with every packet.
@@ -336,6 +341,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
                 end = over.as_mut() => return end,
             }
         }
+    }
+
+    /// Says that the client is let in, as far as a fault lets it be heard.
+    async fn accept(
+        &mut self,
+        resumed: bool,
+        fault: Option<AnswerFault>,
+        over: Pin<&mut impl Future<Output = End>>,
+    ) -> Result<(), End> {
+        match fault {
+            None => {}
+            Some(AnswerFault::Lost) => return Ok(()),
+            Some(AnswerFault::Corrupt) => {
+                frame::write_corrupt_connack(&mut self.socket.output);
+                return Ok(());
+            }
+            Some(AnswerFault::Late(span)) => tokio::select! {
+                () = self.uplink.hub.wait(span) => {}
+                reason = self.receiver.closed() => return Err(End::Closed(reason)),
+                end = over => return Err(end),
+            },
+        }
+        frame::write_connack(&mut self.socket.output, ConnackCode::Accepted, resumed);
+        Ok(())
     }
 
     /// When the client has been silent, or has stalled inside a packet, for too long.

@@ -266,6 +266,11 @@ pub(crate) fn write_connack(output: &mut BytesMut, code: ConnackCode, session_pr
     write(output, Wire::ConnAck(ConnAck { session_present, code }, None));
 }
 
+/// A CONNACK with flags and a return code that there are none of.
+pub(crate) fn write_corrupt_connack(output: &mut BytesMut) {
+    output.put_slice(&[0x20, 0x02, 0xfe, 0x7f]);
+}
+
 /// The refusal that a client of MQTT 5 understands: unsupported protocol version.
 pub(crate) fn write_connack_of_5(output: &mut BytesMut) {
     output.put_slice(&[0x20, 0x03, 0x00, 0x84, 0x00]);

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use iothub_core::error::HubError;
 use iothub_core::event::Message;
-use iothub_core::fault::AnswerFault;
 use iothub_core::fault::line::{Line, Loss};
 use iothub_core::fault::message::{FaultKind, FaultMessage, Victim};
+use iothub_core::fault::{AnswerFault, Edge};
 use iothub_core::hub::Hub;
 use iothub_core::method::CallId;
 use iothub_core::session::{Assurance, Channel, DeviceSession, Protocol};
@@ -190,7 +190,8 @@ impl Uplink {
     }
 
     async fn admit(&self, operation: Operation) -> Result<Option<AnswerFault>, HubError> {
-        self.hub.admit_of(operation, self.session.id(), &*self.line).await
+        let id = Some(self.session.id());
+        self.hub.admit_of(operation, id, Edge::Mqtt, &*self.line).await
     }
 
     async fn get_twin(&self, rid: RequestId, output: &mut BytesMut) {

@@ -9,7 +9,7 @@ use iothub_tests::mqtt::{
 use iothub_tests::{FAR_FUTURE, Hub};
 use serde_json::{Value, json};
 
-use crate::amqp::{data, open_for_devices, transfer};
+use crate::amqp::{NULL, attach, data, described, list, open_for_devices, text, transfer};
 use crate::harness::admin;
 
 /// Adds a fault to the first hub.
@@ -281,6 +281,76 @@ fn answers_over_amqp_are_lost_and_connections_break() {
     let mut client = open_for_devices(&hub, &["d1"]);
     add(&hub, &json!({"operation": "sendEvent", "error": "reset", "count": 1}));
     client.send(&transfer(2, 9, &data(b"x")));
+    client.expect_reset();
+}
+
+/// How often each fault of the first hub has struck.
+fn hits(hub: &Hub) -> Vec<u64> {
+    let faults = admin(hub, "GET /hubs/emulator/faults", "").1;
+    faults.as_array().unwrap().iter().map(|fault| fault["hits"].as_u64().unwrap()).collect()
+}
+
+#[test]
+fn a_client_of_mqtt_hears_nothing_late_or_nonsense_of_being_let_in() {
+    let hub = Hub::start();
+    let device = hub.device("d1");
+    add(&hub, &json!({"operation": "connect", "error": "answerLost", "count": 1}));
+    // Nobody over AMQP asks to be let in, and has an answer to lose.
+    hub.device("d2");
+    open_for_devices(&hub, &["d2"]);
+    assert_eq!(hits(&hub), [0]);
+    let mut connection = hub.open();
+    connection.send(&device.connect().bytes());
+    connection.expect_silence(Duration::from_millis(300));
+    assert_eq!(hits(&hub), [1]);
+    // It is let in all the same.
+    connection.send(PINGREQ);
+    assert_eq!(connection.read().bytes, [0xd0, 0]);
+
+    add(&hub, &json!({"operation": "connect", "error": "answerCorrupt", "count": 1}));
+    hub.connect_as(&device.connect(), &[0x20, 2, 0xfe, 0x7f]);
+    add(&hub, &json!({"operation": "connect", "error": "answerLate", "delay": 0.3, "count": 1}));
+    let begun = Instant::now();
+    hub.connect(&device).expect_alive();
+    assert!(begun.elapsed() >= Duration::from_millis(300), "{:?}", begun.elapsed());
+    assert_eq!(hits(&hub), [1, 1, 1]);
+}
+
+#[test]
+fn a_client_whose_connack_is_late_can_be_sent_away_meanwhile() {
+    let hub = Hub::start();
+    let device = hub.device("d1");
+    add(&hub, &json!({"operation": "connect", "error": "answerLate", "delay": 3600, "count": 1}));
+    let mut connection = hub.open();
+    connection.send(&device.connect().bytes());
+    connection.expect_silence(Duration::from_millis(300));
+    assert_eq!(admin(&hub, "DELETE /hubs/emulator/connections/d1", "").0, 204);
+    connection.expect_closed();
+}
+
+#[test]
+fn a_back_end_over_amqp_hears_nothing_of_what_it_sent() {
+    let hub = Hub::start();
+    hub.device("d1");
+    let mut client = open_for_devices(&hub, &[]);
+    client.send(&attach(2, false, "/messages/devicebound"));
+    client.await_answer(0x12);
+    client.expect(0x13);
+    let to = list(&[NULL, NULL, &text("/devices/d1/messages/devicebound")]);
+    let message = [described(0x73, &to), data(b"x")].concat();
+    let mut send = |delivery| client.send(&transfer(2, delivery, &message));
+    add(&hub, &json!({"operation": "sendDevicebound", "error": "answerLost", "count": 1}));
+    send(7);
+    send(8);
+    let outcome = client.await_answer(0x15);
+    assert!(outcome.names(8) && !outcome.names(7), "{:?}", outcome.text);
+    let waiting = hub.rest.get("/devices/d1").expect(200).json();
+    assert_eq!(waiting["cloudToDeviceMessageCount"], 2);
+    // What has no connection, as a request of the harness, is not struck either.
+    add(&hub, &json!({"operation": "sendDevicebound", "error": "reset", "count": 1}));
+    assert_eq!(admin(&hub, "POST /hubs/emulator/devicebound/d1", "{}").0, 202);
+    assert_eq!(hits(&hub), [1, 0]);
+    client.send(&transfer(2, 9, &message));
     client.expect_reset();
 }
 

@@ -93,8 +93,8 @@ fn every_operation_has_a_name() {
         Operation::Job,
         Operation::Configuration,
     ];
-    let listeners = [Listener::Mqtt, Listener::Amqp, Listener::Https].map(Listener::operation);
-    assert_eq!([&all.map(name_of)[..], &listeners].concat(), OPERATIONS);
+    let ports = [Edge::Mqtt, Edge::Amqp, Edge::Https].map(Edge::accepting);
+    assert_eq!([&all.map(name_of)[..], &ports].concat(), OPERATIONS);
 }
 
 #[test]
@@ -132,9 +132,9 @@ fn a_route_is_struck_by_its_name_and_a_listener_too() {
         (fault().at("GET /devices"), request("PUT /devices"), false),
         (fault().at("GET /devices"), of(Operation::Registry, None), false),
         (fault().of("registry"), request("GET /devices"), true),
-        (fault(), accept, false),
-        (fault().of("acceptMqtt"), accept, true),
-        (fault().of("acceptAmqp"), accept, false),
+        (Fault::new(Failure::Reset), accept, false),
+        (Fault::new(Failure::Reset).of("acceptMqtt"), accept, true),
+        (Fault::new(Failure::Reset).of("acceptAmqp"), accept, false),
     ];
     for (fault, target, expected) in table {
         let faults = Faults::default();
@@ -166,5 +166,26 @@ fn what_is_corrupted_is_no_json() {
         let corrupted = corrupted(body.as_bytes());
         let read = serde_json::from_slice::<serde_json::Value>(&corrupted);
         assert!(read.is_err(), "{body} became {read:?}");
+    }
+}
+
+#[test]
+fn what_an_operation_cannot_suffer_does_not_strike_it() {
+    let target = |operation, edge| Target { operation, edge, ..Target::default() };
+    let accepts = Target { accepts: true, ..target(Some("acceptMqtt"), Some(Edge::Mqtt)) };
+    let (connect, send) = (Some("connect"), Some("sendDevicebound"));
+    let table = [
+        (Failure::AnswerLost, target(connect, Some(Edge::Mqtt)), true),
+        (Failure::AnswerLost, target(connect, Some(Edge::Amqp)), false),
+        (Failure::Unavailable, target(connect, Some(Edge::Amqp)), true),
+        (Failure::AnswerCorrupt, target(send, Some(Edge::Amqp)), true),
+        (Failure::AnswerCorrupt, target(send, None), false),
+        (Failure::Reset, target(send, None), false),
+        (Failure::Status(500), target(send, None), true),
+        (Failure::HalfOpen, accepts, true),
+        (Failure::Status(500), accepts, false),
+    ];
+    for (failure, target, expected) in table {
+        assert_eq!(failure.can_befall(&target), expected, "{failure:?} {target:?}");
     }
 }

@@ -5,9 +5,7 @@ use super::Hub;
 use crate::error::HubError;
 use crate::fault::line::{Line, Loss};
 use crate::fault::preset::Preset;
-use crate::fault::{
-    self, ActiveFault, AnswerFault, Failure, Fault, Faults, Listener, Strike, Target,
-};
+use crate::fault::{self, ActiveFault, AnswerFault, Edge, Failure, Fault, Faults, Strike, Target};
 use crate::ids::IdentityId;
 use crate::journal::What;
 use crate::throttle::Operation;
@@ -23,8 +21,8 @@ impl Hub {
         self.admit_target(Some(operation), target).await.map(drop)
     }
 
-    /// The same for an operation of a device or module over a connection, which a fault may break.
-    /// Says what happens to the answer.
+    /// The same for an operation over a connection, which a fault may break; of a device or module,
+    /// or of a back end. Says what happens to the answer.
     ///
     /// # Errors
     ///
@@ -32,11 +30,12 @@ impl Hub {
     pub async fn admit_of(
         &self,
         operation: Operation,
-        id: &IdentityId,
+        id: Option<&IdentityId>,
+        edge: Edge,
         line: &dyn Line,
     ) -> Result<Option<AnswerFault>, HubError> {
-        let operation_name = Some(fault::name_of(operation));
-        let target = Target { operation: operation_name, id: Some(id), ..Target::default() };
+        let name = Some(fault::name_of(operation));
+        let target = Target { operation: name, edge: Some(edge), id, ..Target::default() };
         let admitted = self.admit_target(Some(operation), target).await;
         lose_if_lost(line, admitted)
     }
@@ -56,6 +55,7 @@ impl Hub {
         let route = self.has_faults().then(route);
         let target = Target {
             operation: operation.map(fault::name_of),
+            edge: Some(Edge::Https),
             route: route.as_deref(),
             ..Target::default()
         };
@@ -64,9 +64,9 @@ impl Hub {
     }
 
     /// Lets a client in that a listener has accepted, or says how it is kept out.
-    pub async fn admit_client(&self, listener: Listener) -> Option<Loss> {
-        let operation = Some(listener.operation());
-        let target = Target { operation, accepts: true, ..Target::default() };
+    pub async fn admit_client(&self, edge: Edge) -> Option<Loss> {
+        let operation = Some(edge.accepting());
+        let target = Target { operation, edge: Some(edge), accepts: true, ..Target::default() };
         match self.admit_target(None, target).await {
             Ok(_) => None,
             Err(HubError::ConnectionLost(loss)) => Some(loss),

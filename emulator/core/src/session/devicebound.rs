@@ -31,13 +31,17 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// As [`ServiceSession::send_devicebound`].
+    /// As [`ServiceSession::send_devicebound`], or the throttles do not let it through.
     pub async fn send_devicebound(
         &self,
         id: &DeviceId,
         outgoing: Outgoing,
     ) -> Result<(), HubError> {
         self.admit(Operation::SendDevicebound).await?;
+        self.take_devicebound(id, outgoing).await
+    }
+
+    async fn take_devicebound(&self, id: &DeviceId, outgoing: Outgoing) -> Result<(), HubError> {
         let generation = self.record(id).await?.record.identity.generation;
         let now = self.now();
         self.devicebound().push(outgoing.accept(id, generation, now)?, now)?;
@@ -53,7 +57,8 @@ impl Hub {
 }
 
 impl ServiceSession {
-    /// Sends a message to a device; it waits for the device when this returns.
+    /// Sends a message to a device; it waits for the device when this returns. The edge has admitted
+    /// it.
     ///
     /// # Errors
     ///
@@ -65,7 +70,7 @@ impl ServiceSession {
         outgoing: Outgoing,
     ) -> Result<(), HubError> {
         self.require(AccessRight::ServiceConnect)?;
-        self.hub().send_devicebound(id, outgoing).await
+        self.hub().take_devicebound(id, outgoing).await
     }
 
     /// Drops every message that waits for a device, and says how many there were.
