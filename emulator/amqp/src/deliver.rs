@@ -116,7 +116,7 @@ impl Conversation {
                 self.send(at.channel, at.handle, message, out);
             }
             Arrived::Downlink { id, number, receiver, downlink } => {
-                self.downlink(id, number, receiver, downlink, out);
+                self.downlink(id, number, receiver, downlink, out).await;
             }
             Arrived::Expiry => {
                 self.drop_unauthorized(out).await;

@@ -2,6 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::AbortHandle;
+use iothub_core::devicebound::Delivery;
 use iothub_core::error::HubError;
 use iothub_core::fault::Edge;
 use iothub_core::ids::IdentityId;
@@ -120,7 +121,7 @@ impl Conversation {
     }
 
     /// Hands on what the hub has for a device.
-    pub(crate) fn downlink(
+    pub(crate) async fn downlink(
         &mut self,
         id: IdentityId,
         number: u64,
@@ -140,23 +141,27 @@ impl Conversation {
             Downlink::MethodCall(call) => {
                 self.tell(&id, DeviceNode::Methods, outgoing::method_call(&call), out);
             }
-            Downlink::Devicebound(delivery) => {
-                let token = delivery.lock_token;
-                let message = Outgoing {
-                    tag: Bytes::copy_from_slice(&token.bytes()),
-                    payload: outgoing::devicebound(&delivery),
-                    unsettled: Some(Unsettled::Devicebound(id.clone(), token)),
-                };
-                if let Some((channel, handle)) = self.link_of(&id, DeviceNode::Devicebound, None) {
-                    self.send(channel, handle, message, out);
-                }
-            }
+            Downlink::Devicebound(delivery) => self.hand_over(&id, delivery, out).await,
         }
         let awaited = self.wait_for(outgoing::downlink(id.clone(), number, receiver));
         if let Some(device) = self.devices.get_mut(&id) {
             device.awaited = awaited;
         } else {
             awaited.abort();
+        }
+    }
+
+    async fn hand_over(&mut self, id: &IdentityId, delivery: Delivery, out: &mut BytesMut) {
+        let arrives = self.hub.hand_to_device(delivery, id, Edge::Amqp, &*self.line).await;
+        let Some(delivery) = arrives else { return };
+        let token = delivery.lock_token;
+        let message = Outgoing {
+            tag: Bytes::copy_from_slice(&token.bytes()),
+            payload: outgoing::devicebound(&delivery),
+            unsettled: Some(Unsettled::Devicebound(id.clone(), token)),
+        };
+        if let Some((channel, handle)) = self.link_of(id, DeviceNode::Devicebound, None) {
+            self.send(channel, handle, message, out);
         }
     }
 

@@ -221,6 +221,10 @@ impl Failure {
             (_, None) => !of_answer && !self.is_of_connection(),
             // A device over AMQP never asks to be let in: it is with its first link.
             (Some("connect"), Some(Edge::Amqp)) => !of_answer,
+            // Such a device has not asked for the message, and cannot be refused it.
+            (Some("receiveDevicebound"), Some(Edge::Mqtt | Edge::Amqp)) => {
+                of_answer || self.is_of_connection()
+            }
             _ => true,
         }
     }

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use iothub_core::auth::x509::CertificateChain;
+use iothub_core::devicebound::Delivery;
 use iothub_core::directory::Directory;
 use iothub_core::error::HubError;
 use iothub_core::event::Message;
-use iothub_core::fault::AnswerFault;
 use iothub_core::fault::line::Line;
 use iothub_core::fault::message::FaultMessage;
+use iothub_core::fault::{AnswerFault, Edge};
 use iothub_core::limits;
 use iothub_core::session::{CloseReason, Connected, Downlink};
 use iothub_core::time::Sleep;
@@ -322,7 +323,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
                     read = Instant::now();
                 }
                 downlink = self.receiver.next() => {
-                    if let Err(end) = self.deliver(downlink) {
+                    if let Err(end) = self.deliver(downlink, over.as_mut()).await {
                         return end;
                     }
                 }
@@ -421,13 +422,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
         }
     }
 
-    fn deliver(&mut self, downlink: Downlink) -> Result<(), End> {
+    async fn deliver(
+        &mut self,
+        downlink: Downlink,
+        over: Pin<&mut impl Future<Output = End>>,
+    ) -> Result<(), End> {
         match downlink {
             Downlink::DesiredPatch(patch) => {
                 write_desired_patch(&mut self.socket.output, &patch, self.uplink.layout());
                 Ok(())
             }
             Downlink::Devicebound(delivery) => {
+                let Some(delivery) = self.hand_over(delivery, over).await? else { return Ok(()) };
                 let Self { socket, uplink, inflight, .. } = self;
                 write_devicebound(&mut socket.output, &delivery, inflight, &uplink.session);
                 Ok(())
@@ -437,6 +443,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
                 Ok(())
             }
             Downlink::Close(reason) => Err(End::Closed(reason)),
+        }
+    }
+
+    /// What arrives of a cloud-to-device message.
+    async fn hand_over(
+        &mut self,
+        delivery: Delivery,
+        over: Pin<&mut impl Future<Output = End>>,
+    ) -> Result<Option<Delivery>, End> {
+        let Uplink { hub, session, line, .. } = self.uplink;
+        tokio::select! {
+            biased;
+            arrives = hub.hand_to_device(delivery, session.id(), Edge::Mqtt, &**line) => Ok(arrives),
+            reason = self.receiver.closed() => Err(End::Closed(reason)),
+            end = over => Err(end),
         }
     }
 }

@@ -4,12 +4,15 @@ use std::time::{Duration, Instant};
 
 use iothub_testkit::{FaultGuard, Preset};
 use iothub_tests::mqtt::{
-    ACCEPTED, Connection, PATIENCE, PINGREQ, UNAVAILABLE, publish, publish_with,
+    ACCEPTED, Connection, PATIENCE, PINGREQ, RESUMED, UNAVAILABLE, publish, publish_with, subscribe,
 };
-use iothub_tests::{FAR_FUTURE, Hub};
+use iothub_tests::{Device, FAR_FUTURE, Hub};
 use serde_json::{Value, json};
 
-use crate::amqp::{NULL, attach, data, described, list, open_for_devices, text, transfer};
+use crate::amqp::{
+    Client, NULL, attach, data, described, flow, list, open_device, open_for_devices, text,
+    transfer,
+};
 use crate::harness::admin;
 
 /// Adds a fault to the first hub.
@@ -301,8 +304,8 @@ fn a_client_of_mqtt_hears_nothing_late_or_nonsense_of_being_let_in() {
     assert_eq!(hits(&hub), [0]);
     let mut connection = hub.open();
     connection.send(&device.connect().bytes());
+    await_hits(&hub);
     connection.expect_silence(Duration::from_millis(300));
-    assert_eq!(hits(&hub), [1]);
     // It is let in all the same.
     connection.send(PINGREQ);
     assert_eq!(connection.read().bytes, [0xd0, 0]);
@@ -323,6 +326,7 @@ fn a_client_whose_connack_is_late_can_be_sent_away_meanwhile() {
     add(&hub, &json!({"operation": "connect", "error": "answerLate", "delay": 3600, "count": 1}));
     let mut connection = hub.open();
     connection.send(&device.connect().bytes());
+    await_connections(&hub, |shown| shown[0]["deviceId"] == "d1");
     connection.expect_silence(Duration::from_millis(300));
     assert_eq!(admin(&hub, "DELETE /hubs/emulator/connections/d1", "").0, 204);
     connection.expect_closed();
@@ -352,6 +356,135 @@ fn a_back_end_over_amqp_hears_nothing_of_what_it_sent() {
     assert_eq!(hits(&hub), [1, 0]);
     client.send(&transfer(2, 9, &message));
     client.expect_reset();
+}
+
+/// A device over MQTT that listens to cloud-to-device messages, with a session that lasts.
+fn listen_over_mqtt(hub: &Hub, device: &Device) -> Connection {
+    let mut connection = hub.connect_as(&device.connect().persistent(), ACCEPTED);
+    let filter = format!("devices/{}/messages/devicebound/#", device.id);
+    connection.send(&subscribe(9, &[(&filter, 1)]));
+    connection.expect(&[0x90, 3, 0, 9, 1]);
+    connection
+}
+
+/// A device over AMQP with credit for cloud-to-device messages.
+fn listen_over_amqp(hub: &Hub, device: &Device) -> Client {
+    let mut client = open_device(hub, device, FAR_FUTURE);
+    client.send(&flow(2, 10));
+    client
+}
+
+fn strike_next_message(hub: &Hub, fault: &Value) {
+    let mut fault = fault.clone();
+    fault["operation"] = "receiveDevicebound".into();
+    fault["count"] = 1.into();
+    add(hub, &fault);
+}
+
+const A_LOCK_LATER: &str = r#"{"advance": 61}"#;
+
+#[test]
+fn messages_over_mqtt_are_lost_late_or_garbled_or_end_the_connection() {
+    let hub = Hub::start();
+    let device = hub.device("d1");
+    let mut connection = listen_over_mqtt(&hub, &device);
+    strike_next_message(&hub, &json!({"error": "answerLost", "device": "d*"}));
+    hub.send_text(&device, "lost");
+    connection.expect_silence(Duration::from_millis(300));
+    for (fault, text) in
+        [(json!({"error": "answerLate", "delay": 0.3}), "late"), (json!({"delay": 0.3}), "slow")]
+    {
+        strike_next_message(&hub, &fault);
+        let begun = Instant::now();
+        hub.send_text(&device, text);
+        assert_eq!(connection.read().publish().payload, text);
+        assert!(begun.elapsed() >= Duration::from_millis(300), "{text}: {:?}", begun.elapsed());
+    }
+    strike_next_message(&hub, &json!({"error": "answerCorrupt"}));
+    hub.send_text(&device, "[1,2]");
+    assert_eq!(connection.read().publish().payload, "[1{");
+    assert_eq!(hits(&hub), [1; 4]);
+    // An error of the service is for who asks, and this device does not.
+    strike_next_message(&hub, &json!({"error": "throttled"}));
+    hub.send_text(&device, "fine");
+    assert_eq!(connection.read().publish().payload, "fine");
+    assert_eq!(hits(&hub), [1, 1, 1, 1, 0]);
+    let receive = || hub.rest.get("/devices/d1/messages/devicebound");
+    receive().expect(429);
+    // What was lost is locked, as if it had arrived, and others get it afterwards.
+    receive().expect(204);
+    assert_eq!(admin(&hub, "POST /hubs/emulator/clock", A_LOCK_LATER).0, 200);
+    assert_eq!(receive().expect(200).body, "lost");
+}
+
+#[test]
+fn a_message_over_mqtt_that_breaks_the_connection_comes_again_on_the_next() {
+    let hub = Hub::start();
+    for (number, error) in ["disconnect", "reset", "halfOpen"].into_iter().enumerate() {
+        let device = hub.device(&format!("d{number}"));
+        let mut connection = listen_over_mqtt(&hub, &device);
+        strike_next_message(&hub, &json!({ "error": error }));
+        hub.send_text(&device, error);
+        match error {
+            "disconnect" => connection.expect_closed(),
+            "reset" => connection.expect_reset(),
+            _ => {
+                await_hits(&hub);
+                connection.expect_silence(Duration::from_millis(300));
+            }
+        }
+        let mut connection = hub.connect_as(&device.connect().persistent(), RESUMED);
+        let came = connection.read().publish();
+        assert_eq!((came.first, came.payload.as_str()), (0x3a, error), "it may have come before");
+    }
+    assert_eq!(hits(&hub), [1; 3]);
+}
+
+#[test]
+fn messages_over_amqp_are_lost_late_or_garbled_or_end_the_connection() {
+    let hub = Hub::start();
+    let device = hub.device("d1");
+    let mut client = listen_over_amqp(&hub, &device);
+    strike_next_message(&hub, &json!({"error": "answerLost", "device": "d1"}));
+    hub.send_text(&device, "lost");
+    strike_next_message(&hub, &json!({"error": "answerLate", "delay": 0.3}));
+    let begun = Instant::now();
+    hub.send_text(&device, "[1,2]");
+    let came = client.await_answer(0x14);
+    assert!(came.text.contains("[1,2]"), "{}", came.text);
+    assert!(begun.elapsed() >= Duration::from_millis(300), "{:?}", begun.elapsed());
+    strike_next_message(&hub, &json!({"error": "answerCorrupt"}));
+    hub.send_text(&device, "[3,4]");
+    let came = client.await_answer(0x14);
+    assert!(came.text.contains("[3{"), "{}", came.text);
+    assert_eq!(hits(&hub), [1; 3]);
+    // What was lost is locked, as if it had arrived.
+    hub.rest.get("/devices/d1/messages/devicebound").expect(204);
+    assert_eq!(admin(&hub, "POST /hubs/emulator/clock", A_LOCK_LATER).0, 200);
+    let came = client.await_answer(0x14);
+    assert!(came.text.contains("lost"), "{}", came.text);
+
+    for (number, error) in ["disconnect", "reset", "halfOpen"].into_iter().enumerate() {
+        let device = hub.device(&format!("e{number}"));
+        let mut client = listen_over_amqp(&hub, &device);
+        strike_next_message(&hub, &json!({ "error": error }));
+        hub.send_text(&device, error);
+        match error {
+            "disconnect" => {
+                let detach = client.await_answer(0x16);
+                assert!(detach.text.contains("amqp:link:detach-forced"), "{}", detach.text);
+            }
+            "reset" => client.expect_reset(),
+            _ => {
+                await_hits(&hub);
+                client.expect_silence();
+            }
+        }
+        let mut client = listen_over_amqp(&hub, &device);
+        let came = client.await_answer(0x14);
+        assert!(came.text.contains(error), "{}", came.text);
+    }
+    assert_eq!(hits(&hub), [1; 6]);
 }
 
 #[test]

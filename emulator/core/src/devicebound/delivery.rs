@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{DeviceboundMessage, LockToken};
+use crate::fault;
 use crate::session::Assurance;
 
 /// A message that a device received and has to settle.
@@ -20,4 +21,14 @@ pub struct Delivery {
     pub redelivered: bool,
     /// Whether it must be acknowledged, or is settled already.
     pub assurance: Assurance,
+}
+
+impl Delivery {
+    /// The same with a body that cannot be read.
+    #[must_use]
+    pub(crate) fn corrupted(mut self) -> Self {
+        let message = &mut Arc::make_mut(&mut self.message).message;
+        message.body = fault::corrupted(&message.body).into();
+        self
+    }
 }

@@ -174,6 +174,7 @@ fn what_an_operation_cannot_suffer_does_not_strike_it() {
     let target = |operation, edge| Target { operation, edge, ..Target::default() };
     let accepts = Target { accepts: true, ..target(Some("acceptMqtt"), Some(Edge::Mqtt)) };
     let (connect, send) = (Some("connect"), Some("sendDevicebound"));
+    let receive = |edge| target(Some("receiveDevicebound"), Some(edge));
     let table = [
         (Failure::AnswerLost, target(connect, Some(Edge::Mqtt)), true),
         (Failure::AnswerLost, target(connect, Some(Edge::Amqp)), false),
@@ -182,6 +183,10 @@ fn what_an_operation_cannot_suffer_does_not_strike_it() {
         (Failure::AnswerCorrupt, target(send, None), false),
         (Failure::Reset, target(send, None), false),
         (Failure::Status(500), target(send, None), true),
+        (Failure::AnswerLost, receive(Edge::Mqtt), true),
+        (Failure::Disconnect, receive(Edge::Amqp), true),
+        (Failure::Throttled, receive(Edge::Mqtt), false),
+        (Failure::Throttled, receive(Edge::Https), true),
         (Failure::HalfOpen, accepts, true),
         (Failure::Status(500), accepts, false),
     ];

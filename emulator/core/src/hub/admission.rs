@@ -2,6 +2,7 @@
 //! throttles count.
 
 use super::Hub;
+use crate::devicebound::Delivery;
 use crate::error::HubError;
 use crate::fault::line::{Line, Loss};
 use crate::fault::preset::Preset;
@@ -61,6 +62,34 @@ impl Hub {
         };
         let admitted = self.admit_target(operation, target).await;
         lose_if_lost(line, admitted)
+    }
+
+    /// What arrives of a cloud-to-device message that is handed to a connected device. If nothing does,
+    /// it is as if it had been sent: its lock runs. No throttle counts what a device does not ask for.
+    pub async fn hand_to_device(
+        &self,
+        delivery: Delivery,
+        id: &IdentityId,
+        edge: Edge,
+        line: &dyn Line,
+    ) -> Option<Delivery> {
+        let operation = Operation::ReceiveDevicebound;
+        let name = Some(fault::name_of(operation));
+        let target =
+            Target { operation: name, edge: Some(edge), id: Some(id), ..Target::default() };
+        let Some(strike) = self.0.faults.strike(&target, || self.now()) else {
+            return Some(delivery);
+        };
+        let suffered = self.suffer(&strike, Some(operation), target).await;
+        match lose_if_lost(line, suffered).ok()? {
+            None => Some(delivery),
+            Some(AnswerFault::Lost) => None,
+            Some(AnswerFault::Late(span)) => {
+                self.wait(span).await;
+                Some(delivery)
+            }
+            Some(AnswerFault::Corrupt) => Some(delivery.corrupted()),
+        }
     }
 
     /// Lets a client in that a listener has accepted, or says how it is kept out.
