@@ -17,6 +17,7 @@ export interface Connection {
 
 export interface Fault {
   operation?: string | null;
+  protocol?: 'mqtt' | 'amqp' | 'https' | null;
   device?: string | null;
   route?: string | null;
   error?:

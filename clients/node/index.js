@@ -207,8 +207,8 @@ class Hub {
   }
 
   /**
-   * Lets operations fail or take long: `operation`, `device`, `route`, `error`, `status`, `delay`,
-   * `after`, `duration`, `count`, `percent`, `seed`. Gives a function that ends it.
+   * Lets operations fail or take long: `operation`, `protocol`, `device`, `route`, `error`, `status`,
+   * `delay`, `after`, `duration`, `count`, `percent`, `seed`. Gives a function that ends it.
    */
   async injectFault(fault) {
     const { id } = await this.#emulator.ask('POST', `/hubs/${this.name}/faults`, fault);

@@ -9,7 +9,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use iothub_core::fault::preset::Preset;
-use iothub_core::fault::{ActiveFault, Failure, Fault, OPERATIONS};
+use iothub_core::fault::{ActiveFault, Edge, Failure, Fault, OPERATIONS};
 use iothub_core::limits;
 use iothub_wire::json::field::{WrongField, unknown_field};
 use serde_json::{Map, Value, json};
@@ -28,8 +28,9 @@ const FAILURES: [(&str, Failure); 10] = [
     ("answerLate", Failure::AnswerLate),
     ("answerCorrupt", Failure::AnswerCorrupt),
 ];
-const FIELDS: [&str; 11] = [
+const FIELDS: [&str; 12] = [
     "operation",
+    "protocol",
     "device",
     "route",
     "error",
@@ -103,6 +104,7 @@ fn document(active: &ActiveFault) -> Value {
     json!({
         "id": active.id,
         "operation": fault.operation,
+        "protocol": fault.edge.map(Edge::name),
         "device": fault.device,
         "route": fault.route,
         "status": status,
@@ -198,6 +200,10 @@ fn set(fault: &mut Fault, field: &str, value: &Value) -> Result<(), WrongField> 
             let found = OPERATIONS.into_iter().find(|name| value.as_str() == Some(name));
             fault.operation = Some(found.ok_or_else(|| named(&OPERATIONS))?);
         }
+        "protocol" => {
+            let found = Edge::ALL.into_iter().find(|edge| value.as_str() == Some(edge.name()));
+            fault.edge = Some(found.ok_or_else(|| named(&Edge::ALL.map(Edge::name)))?);
+        }
         "device" => {
             let text = value.as_str().filter(|text| (1..=128).contains(&text.len()));
             let text = text.ok_or("a device id, or the beginning of one and *")?;
@@ -247,12 +253,13 @@ mod tests {
 
     #[test]
     fn faults_are_read() {
-        let body = br#"{"operation": "sendEvent", "device": "d*", "route": "GET /devices", "error": "throttled",
-            "delay": 0.5, "after": 2, "duration": 60, "count": 3, "percent": 20, "seed": 7}"#;
+        let body = br#"{"operation": "sendEvent", "protocol": "https", "route": "POST /devices/{id}/messages/events",
+            "error": "throttled", "delay": 0.5, "after": 2, "duration": 60, "count": 3, "percent": 20, "seed": 7}"#;
         let expected = Fault {
             operation: Some("sendEvent"),
-            device: Some("d*".to_owned()),
-            route: Some("GET /devices".to_owned()),
+            edge: Some(Edge::Https),
+            device: None,
+            route: Some("POST /devices/{id}/messages/events".to_owned()),
             failure: Some(Failure::Throttled),
             delay: Duration::from_millis(500),
             after: Duration::from_secs(2),
@@ -299,19 +306,20 @@ mod tests {
                 ],
             ),
             (
-                r#"{"count": 0, "delay": -1, "device": "", "percent": 101, "seed": 1.5}"#,
+                r#"{"count": 0, "delay": -1, "device": "", "percent": 101, "protocol": "tls", "seed": 1.5}"#,
                 &[
                     "count is 0, expected a whole number from 1 on",
                     "delay is -1, expected a number of seconds up to 3600",
                     "device is \"\", expected a device id, or the beginning of one and *",
                     "percent is 101, expected a whole number from 1 to 100",
+                    "protocol is \"tls\", expected one of mqtt, amqp, https",
                     "seed is 1.5, expected a whole number",
                 ],
             ),
             (
                 r#"{"when": 1}"#,
                 &[
-                    "there is no field \"when\", expected operation, device, route, error, status, delay, after, duration, count, percent or seed",
+                    "there is no field \"when\", expected operation, protocol, device, route, error, status, delay, after, duration, count, percent or seed",
                 ],
             ),
         ];

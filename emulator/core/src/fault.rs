@@ -85,6 +85,18 @@ pub enum Edge {
 }
 
 impl Edge {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Mqtt, Self::Amqp, Self::Https];
+
+    /// Its name, as connections and the journal have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mqtt => "mqtt",
+            Self::Amqp => "amqp",
+            Self::Https => "https",
+        }
+    }
+
     /// The name of accepting a connection at its port, among [`OPERATIONS`].
     pub fn accepting(self) -> &'static str {
         match self {
@@ -114,6 +126,8 @@ pub(crate) struct Target<'a> {
 pub struct Fault {
     /// One of [`OPERATIONS`]; none means each.
     pub operation: Option<&'static str>,
+    /// What they come by; none means that this does not matter.
+    pub edge: Option<Edge>,
     /// Whose operations: a device id, or the beginning of one and `*`; none means everybody's,
     /// those of back ends too.
     pub device: Option<String>,
@@ -141,6 +155,7 @@ impl Default for Fault {
     fn default() -> Self {
         Self {
             operation: None,
+            edge: None,
             device: None,
             route: None,
             failure: None,
@@ -275,6 +290,12 @@ impl Fault {
         Self { operation: Some(operation), ..self }
     }
 
+    /// The same for what comes by this protocol.
+    #[must_use]
+    pub fn over(self, edge: Edge) -> Self {
+        Self { edge: Some(edge), ..self }
+    }
+
     /// The same for a device, or for those whose ids begin with what stands before `*`.
     #[must_use]
     pub fn by(self, device: &str) -> Self {
@@ -325,7 +346,8 @@ impl Fault {
         };
         let route = self.route.as_deref().is_none_or(|route| target.route == Some(route));
         let failure = self.failure.is_none_or(|failure| failure.can_befall(target));
-        device && operation && route && failure
+        let edge = self.edge.is_none_or(|edge| target.edge == Some(edge));
+        device && operation && edge && route && failure
     }
 }
 

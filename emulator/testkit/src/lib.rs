@@ -67,7 +67,7 @@ use iothub_core::auth::Refusal;
 use iothub_core::auth::sas::{self, SasToken};
 use iothub_core::error::HubError;
 pub use iothub_core::fault::preset::Preset;
-pub use iothub_core::fault::{Failure, Fault};
+pub use iothub_core::fault::{Edge, Failure, Fault};
 use iothub_core::hub::Hub;
 use iothub_core::ids::{DeviceId, Precondition};
 use iothub_core::registry::identity::{Authentication, IdentityDraft};

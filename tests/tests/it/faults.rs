@@ -488,6 +488,43 @@ fn messages_over_amqp_are_lost_late_or_garbled_or_end_the_connection() {
 }
 
 #[test]
+fn a_fault_strikes_one_protocol_and_leaves_the_others_alone() {
+    let hub = Hub::start();
+    let device = hub.device("d1");
+    hub.device("d2");
+    let mut over_mqtt = hub.connect(&device);
+    let mut over_amqp = open_for_devices(&hub, &["d2"]);
+    let mut send_all = |protocol: &str| {
+        add(&hub, &json!({"operation": "sendEvent", "protocol": protocol, "error": "answerLost"}));
+        over_mqtt.send(&publish_with(0x32, 1, EVENTS, b"x"));
+        over_amqp.send(&transfer(2, 7, &data(b"x")));
+        over_mqtt.send(PINGREQ);
+        let acknowledged = over_mqtt.read().bytes[0] == 0x40;
+        if acknowledged {
+            over_mqtt.read();
+        }
+        if protocol != "amqp" {
+            over_amqp.await_answer(0x15);
+        }
+        let struck = hits(&hub);
+        assert_eq!(admin(&hub, "DELETE /hubs/emulator/faults", "").0, 204);
+        (acknowledged, struck)
+    };
+    assert_eq!(send_all("mqtt"), (false, vec![1]));
+    assert_eq!(send_all("https"), (true, vec![0]));
+    add(&hub, &json!({"protocol": "https", "error": "unavailable"}));
+    hub.rest.get("/devices").expect(503);
+    add(&hub, &json!({"operation": "connect", "protocol": "amqp", "error": "unavailable"}));
+    hub.connect(&device).expect_alive();
+    assert_eq!(hits(&hub), [1, 0]);
+    let faults = admin(&hub, "GET /hubs/emulator/faults", "").1;
+    assert_eq!(faults[0]["protocol"], "https", "{faults}");
+    // A port is that of a protocol, whatever comes by it.
+    add(&hub, &json!({"operation": "acceptHttps", "protocol": "https", "error": "reset"}));
+    Connection::plain(hub.emulator.https_addr()).expect_reset();
+}
+
+#[test]
 fn a_hub_that_fails_over_is_away_for_a_minute() {
     let hub = Hub::start();
     let device = hub.device("d1");

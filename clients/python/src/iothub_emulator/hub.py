@@ -93,9 +93,9 @@ class Hub:
 
     @contextlib.contextmanager
     def fault(self, **fault: Any) -> Iterator[int]:
-        """Lets operations fail or take long in this block: ``operation``, ``device``, ``route``,
-        ``error``, ``status``, ``delay``, ``after``, ``duration``, ``count``, ``percent``,
-        ``seed``. Gives the number of the fault."""
+        """Lets operations fail or take long in this block: ``operation``, ``protocol``, ``device``,
+        ``route``, ``error``, ``status``, ``delay``, ``after``, ``duration``, ``count``,
+        ``percent``, ``seed``. Gives the number of the fault."""
         added = self._emulator.ask("POST", f"/hubs/{self.name}/faults", fault)
         try:
             yield added["id"]

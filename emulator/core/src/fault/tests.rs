@@ -93,7 +93,7 @@ fn every_operation_has_a_name() {
         Operation::Job,
         Operation::Configuration,
     ];
-    let ports = [Edge::Mqtt, Edge::Amqp, Edge::Https].map(Edge::accepting);
+    let ports = Edge::ALL.map(Edge::accepting);
     assert_eq!([&all.map(name_of)[..], &ports].concat(), OPERATIONS);
 }
 
@@ -166,6 +166,22 @@ fn what_is_corrupted_is_no_json() {
         let corrupted = corrupted(body.as_bytes());
         let read = serde_json::from_slice::<serde_json::Value>(&corrupted);
         assert!(read.is_err(), "{body} became {read:?}");
+    }
+}
+
+#[test]
+fn a_fault_strikes_what_comes_by_its_protocol() {
+    let by = |edge| Target { edge, ..of(Operation::SendDevicebound, None) };
+    let table = [
+        (None, None, true),
+        (None, Some(Edge::Amqp), true),
+        (Some(Edge::Amqp), Some(Edge::Amqp), true),
+        (Some(Edge::Mqtt), Some(Edge::Amqp), false),
+        (Some(Edge::Mqtt), None, false),
+    ];
+    for (edge, came_by, expected) in table {
+        let fault = Fault { edge, ..fault() };
+        assert_eq!(fault.is_about(&by(came_by)), expected, "{edge:?} {came_by:?}");
     }
 }
 
