@@ -9,6 +9,7 @@ use axum::body::Bytes;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use iothub_admin::{CertificateKind, ClockFacts, HubFacts, HubRefusal, Turn, WantedHub};
+use iothub_core::fault::reach::RequestKind;
 use iothub_core::hub::Hub;
 use iothub_core::limits;
 use iothub_core::route::properties::RoutingProperties;
@@ -229,6 +230,10 @@ impl iothub_admin::Hubs for Hubs {
 
     fn hub(&self, name: &str) -> Option<Hub> {
         self.served.get(name).map(|entry| entry.served.hub().clone())
+    }
+
+    fn requests(&self) -> Vec<RequestKind> {
+        iothub_rest::request_kinds()
     }
 
     fn clock(&self, name: &str) -> Option<ClockFacts> {

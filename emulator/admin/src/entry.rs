@@ -6,6 +6,30 @@ use iothub_core::event::{Event, SystemProperty};
 use iothub_core::journal::{Entry, Step, What};
 use serde_json::{Map, Value, json};
 
+/// What entries are of, each with fields of its own.
+pub(crate) const KINDS: [&str; 15] = [
+    "connected",
+    "refused",
+    "disconnected",
+    "event",
+    "twinRead",
+    "reported",
+    "desired",
+    "created",
+    "deleted",
+    "disabled",
+    "method",
+    "devicebound",
+    "request",
+    "failed",
+    "fault",
+];
+
+/// Whether there are entries of this kind; it may be the beginning of one, and `*`.
+pub(crate) fn is_kind(kind: &Value) -> bool {
+    KINDS.into_iter().any(|known| matches(kind, &known.into()))
+}
+
 /// An entry: its number, time, device and kind, and what each kind has of its own.
 pub(crate) fn document(entry: &Entry) -> Value {
     let (kind, details) = details(&entry.what);
@@ -133,6 +157,19 @@ pub(crate) fn matches(pattern: &Value, value: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn kinds_are_those_that_the_description_has() {
+        let description: Value = serde_json::from_str(crate::OPENAPI).unwrap();
+        let kinds = &description["components"]["schemas"]["Entry"]["properties"]["kind"]["enum"];
+        assert_eq!(kinds, &json!(KINDS));
+        for (kind, expected) in
+            [("event", true), ("dev*", true), ("*", true), ("Event", false), ("x*", false)]
+        {
+            assert_eq!(is_kind(&kind.into()), expected, "{kind}");
+        }
+        assert!(!is_kind(&json!(1)));
+    }
 
     #[test]
     fn a_pattern_is_in_what_it_matches() {

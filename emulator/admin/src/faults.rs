@@ -1,5 +1,7 @@
 //! `/hubs/{name}/faults`: operations of a hub that take long, or fail as the service's do.
 
+mod reach;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +11,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use iothub_core::fault::preset::Preset;
+use iothub_core::fault::reach::RequestKind;
 use iothub_core::fault::{ActiveFault, Edge, Failure, Fault, OPERATIONS};
 use iothub_core::limits;
 use iothub_wire::json::field::{WrongField, unknown_field};
@@ -57,7 +60,8 @@ pub(crate) async fn add<H: Hubs>(
     body: Bytes,
 ) -> Result<(StatusCode, Json<Value>), Response> {
     let hub = hub_of(hubs.as_ref(), &name).map_err(IntoResponse::into_response)?;
-    let wanted = read(&body).map_err(|mistakes| invalid("InvalidFault", &mistakes))?;
+    let wanted =
+        read(&body, &hubs.requests()).map_err(|mistakes| invalid("InvalidFault", &mistakes))?;
     let added = match wanted {
         Wanted::One(fault) => hub.add_fault(*fault).map(|added| document(&added)),
         Wanted::Preset(preset, seed) => {
@@ -127,12 +131,16 @@ enum Wanted {
 }
 
 /// Reads what is wanted; every mistake in it is told.
-fn read(body: &[u8]) -> Result<Wanted, Vec<String>> {
+fn read(body: &[u8], requests: &[RequestKind]) -> Result<Wanted, Vec<String>> {
     let fields = object(body)?;
     if fields.contains_key("preset") {
         parse_preset(&fields)
     } else {
-        Ok(Wanted::One(Box::new(parse(&fields)?)))
+        let fault = parse(&fields)?;
+        match reach::mistake(&fault, requests) {
+            None => Ok(Wanted::One(Box::new(fault))),
+            Some(mistake) => Err(vec![mistake]),
+        }
     }
 }
 
@@ -173,13 +181,8 @@ fn parse(fields: &Map<String, Value>) -> Result<Fault, Vec<String>> {
 
 /// What is wrong with fields that are right by themselves.
 fn contradiction(fault: &Fault, fields: &Map<String, Value>) -> Option<String> {
-    let accepts = fault.operation.is_some_and(|name| name.starts_with("accept"));
-    let breaks = matches!(fault.failure, None | Some(Failure::Reset | Failure::HalfOpen));
     if fields.contains_key("status") && fields.contains_key("error") {
         return Some("the fault has status and error, expected one of them".to_owned());
-    }
-    if accepts && !breaks {
-        return Some("a connection that is accepted can only be reset or halfOpen".to_owned());
     }
     match fault.failure {
         None if fault.delay.is_zero() => {
@@ -268,20 +271,20 @@ mod tests {
             percent: 20,
             seed: 7,
         };
-        assert_eq!(read(body), Ok(Wanted::One(Box::new(expected))));
+        let requests = [RequestKind {
+            route: "POST /devices/{id}/messages/events".to_owned(),
+            operation: Some("sendEvent"),
+        }];
+        assert_eq!(read(body, &requests), Ok(Wanted::One(Box::new(expected))));
     }
 
     #[test]
     fn every_mistake_is_told() {
-        let table: [(&str, &[&str]); 9] = [
+        let table: [(&str, &[&str]); 8] = [
             ("{}", &["the fault does nothing, expected error, status or delay"]),
             (
                 r#"{"error": "reset", "status": 412}"#,
                 &["the fault has status and error, expected one of them"],
-            ),
-            (
-                r#"{"operation": "acceptMqtt", "error": "throttled"}"#,
-                &["a connection that is accepted can only be reset or halfOpen"],
             ),
             (
                 r#"{"preset": "rain", "seed": -1, "count": 1}"#,
@@ -324,7 +327,7 @@ mod tests {
             ),
         ];
         for (body, expected) in table {
-            let mut mistakes = read(body.as_bytes()).unwrap_err();
+            let mut mistakes = read(body.as_bytes(), &[]).unwrap_err();
             mistakes.sort();
             assert_eq!(mistakes, expected, "{body}");
         }

@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
+use iothub_core::fault::reach::RequestKind;
 use iothub_core::hub::Hub;
 use iothub_core::time::Timestamp;
 use iothub_wire::json::field::unknown_field;
@@ -31,6 +32,8 @@ pub trait Hubs: Send + Sync + 'static {
     fn delete(&self, name: &str) -> impl Future<Output = Result<(), HubRefusal>> + Send;
     /// The hub itself.
     fn hub(&self, name: &str) -> Option<Hub>;
+    /// The requests over HTTPS that hubs answer.
+    fn requests(&self) -> Vec<RequestKind>;
     /// What the clock of a hub shows.
     fn clock(&self, name: &str) -> Option<ClockFacts>;
     /// Turns the clock of a hub. When this returns, what was due until then has happened.

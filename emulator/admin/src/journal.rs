@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
@@ -16,12 +15,11 @@ use iothub_core::hub::Hub;
 use iothub_core::journal::{Entry, Journal};
 use iothub_core::limits;
 use iothub_wire::json::field::unknown_field;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-use crate::entry::{document, matches};
+use crate::entry::{KINDS, document, is_kind, matches};
 use crate::hubs::{Hubs, hub_of, invalid, object, refusal};
 
 const LAST_EVENT_ID: &str = "last-event-id";
@@ -46,11 +44,57 @@ impl Waiters {
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Place {
+/// The parameters of a request for entries, as they come.
+type Parameters = Query<Vec<(String, String)>>;
+
+/// Which entries somebody wants to see.
+#[derive(Debug, Default, PartialEq)]
+struct Wanted {
     /// The number of the last entry that is known already.
     after: u64,
+    /// Of which kind; none means all.
+    kind: Option<Value>,
+}
+
+impl Wanted {
+    /// Reads it; every mistake in it is told.
+    fn parse(parameters: &[(String, String)]) -> Result<Self, Vec<String>> {
+        let mut wanted = Self::default();
+        let mut mistakes = Vec::new();
+        for (name, value) in parameters {
+            let expected = match name.as_str() {
+                "after" => match value.parse() {
+                    Ok(after) => {
+                        wanted.after = after;
+                        continue;
+                    }
+                    Err(_) => "the number of an entry".to_owned(),
+                },
+                "kind" => {
+                    let kind = value.as_str().into();
+                    if is_kind(&kind) {
+                        wanted.kind = Some(kind);
+                        continue;
+                    }
+                    one_of_the_kinds()
+                }
+                _ => "no such parameter, but after or kind".to_owned(),
+            };
+            mistakes.push(format!("{name} is {value:?}, expected {expected}"));
+        }
+        if mistakes.is_empty() { Ok(wanted) } else { Err(mistakes) }
+    }
+
+    /// An entry as JSON, if it is wanted.
+    fn document(&self, entry: &Entry) -> Option<Value> {
+        let document = document(entry);
+        let is_wanted = |kind| document.get("kind").is_some_and(|found| matches(kind, found));
+        self.kind.as_ref().is_none_or(is_wanted).then_some(document)
+    }
+}
+
+fn one_of_the_kinds() -> String {
+    format!("one of {}", KINDS.join(", "))
 }
 
 /// What somebody waits for.
@@ -144,43 +188,60 @@ impl std::error::Error for Unmet {}
 pub(crate) async fn list<H: Hubs>(
     State(hubs): State<Arc<H>>,
     Path(name): Path<String>,
-    place: Result<Query<Place>, QueryRejection>,
+    Query(parameters): Parameters,
 ) -> Result<Json<Value>, Response> {
     let hub = hub_of(hubs.as_ref(), &name).map_err(IntoResponse::into_response)?;
-    let Query(place) = place.map_err(|why| misplaced(&why))?;
-    let after = hub.journal().place(place.after);
-    let entries = hub.journal().after(after, limits::JOURNAL_PAGE);
-    let last = entries.last().map_or(after, |entry| entry.number);
+    let wanted = Wanted::parse(&parameters).map_err(|mistakes| misplaced(&mistakes))?;
+    let (entries, last) = page(hub.journal(), &wanted);
     let more = last < hub.journal().last();
-    let entries: Vec<_> = entries.iter().map(|entry| document(entry)).collect();
     Ok(Json(json!({ "entries": entries, "last": last, "more": more })))
+}
+
+/// A page of the entries that are wanted, and the number of the last that was looked at.
+fn page(journal: &Journal, wanted: &Wanted) -> (Vec<Value>, u64) {
+    let mut last = journal.place(wanted.after);
+    let mut page = Vec::new();
+    loop {
+        let entries = journal.after(last, limits::JOURNAL_PAGE);
+        if entries.is_empty() {
+            return (page, last);
+        }
+        for entry in entries {
+            last = entry.number;
+            page.extend(wanted.document(&entry));
+            if page.len() >= limits::JOURNAL_PAGE {
+                return (page, last);
+            }
+        }
+    }
 }
 
 /// Server-sent events: one per entry, with its number as the id.
 pub(crate) async fn follow<H: Hubs>(
     State(hubs): State<Arc<H>>,
     Path(name): Path<String>,
-    place: Result<Query<Place>, QueryRejection>,
+    Query(parameters): Parameters,
     Extension(waiters): Extension<Waiters>,
     headers: HeaderMap,
 ) -> Result<Response, Response> {
     let hub = hub_of(hubs.as_ref(), &name).map_err(IntoResponse::into_response)?;
-    let Query(place) = place.map_err(|why| misplaced(&why))?;
+    let wanted = Wanted::parse(&parameters).map_err(|mistakes| misplaced(&mistakes))?;
     let waiter = waiters.enter().ok_or_else(too_many)?;
     // Who follows by the rules of server-sent events says so when it comes back.
     let seen = headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok()?.parse().ok());
     let journal = Arc::clone(hub.journal());
-    let after = journal.place(seen.unwrap_or(place.after));
-    let begin = (journal, after, waiter);
-    let stream = futures_util::stream::unfold(begin, |(journal, after, waiter)| async move {
-        if !journal.more(after).await {
-            return None;
-        }
-        let entries = journal.after(after, limits::JOURNAL_PAGE);
-        let last = entries.last().map_or_else(|| journal.last(), |entry| entry.number);
-        let text: String = entries.iter().map(|entry| event(entry)).collect();
-        Some((Ok::<_, Infallible>(Bytes::from(text)), (journal, last, waiter)))
-    });
+    let after = journal.place(seen.unwrap_or(wanted.after));
+    let begin = (journal, after, wanted, waiter);
+    let stream =
+        futures_util::stream::unfold(begin, |(journal, after, wanted, waiter)| async move {
+            if !journal.more(after).await {
+                return None;
+            }
+            let entries = journal.after(after, limits::JOURNAL_PAGE);
+            let last = entries.last().map_or_else(|| journal.last(), |entry| entry.number);
+            let text: String = entries.iter().filter_map(|entry| event(entry, &wanted)).collect();
+            Some((Ok::<_, Infallible>(Bytes::from(text)), (journal, last, wanted, waiter)))
+        });
     let headers = [(CONTENT_TYPE, "text/event-stream")];
     Ok((headers, Body::from_stream(stream)).into_response())
 }
@@ -191,13 +252,14 @@ fn too_many() -> Response {
     refusal(StatusCode::TOO_MANY_REQUESTS, "TooManyWaiting", &message)
 }
 
-/// The refusal that a place deserves which is none.
-fn misplaced(why: &QueryRejection) -> Response {
-    invalid("InvalidPlace", &[format!("after is not the number of an entry: {why}")])
+/// The refusal of parameters with these mistakes.
+fn misplaced(mistakes: &[String]) -> Response {
+    invalid("InvalidPlace", mistakes)
 }
 
-fn event(entry: &Entry) -> String {
-    format!("id: {}\ndata: {}\n\n", entry.number, document(entry))
+fn event(entry: &Entry, wanted: &Wanted) -> Option<String> {
+    let document = wanted.document(entry)?;
+    Some(format!("id: {}\ndata: {document}\n\n", entry.number))
 }
 
 pub(crate) async fn wait<H: Hubs>(
@@ -246,6 +308,9 @@ fn parse(body: &[u8]) -> Result<Expectation, Vec<String>> {
         };
         mistakes.push(format!("{field} is {value}, expected {expected}"));
     }
+    if let Some(kind) = expectation.pattern.get("kind").filter(|kind| !is_kind(kind)) {
+        mistakes.push(format!("match.kind is {kind}, expected {}", one_of_the_kinds()));
+    }
     if mistakes.is_empty() && expectation.pattern.is_null() {
         mistakes.push("there is no match, expected an object with what the entry has".to_owned());
     }
@@ -258,7 +323,11 @@ mod tests {
 
     #[test]
     fn every_mistake_is_told() {
-        let table: [(&str, &[&str]); 3] = [
+        let kinds = "one of connected, refused, disconnected, event, twinRead, reported, desired, \
+                     created, deleted, disabled, method, devicebound, request, failed, fault";
+        let no_kind = format!("match.kind is \"evnet\", expected {kinds}");
+        let table: [(&str, &[&str]); 4] = [
+            (r#"{"match": {"kind": "evnet"}}"#, &[&no_kind]),
             ("{}", &["there is no match, expected an object with what the entry has"]),
             (
                 r#"{"match": 1, "after": -1, "timeout": 601, "until": 2}"#,
@@ -283,5 +352,21 @@ mod tests {
             patience: Duration::from_millis(500),
         };
         assert_eq!(read, Ok(expected));
+    }
+
+    #[test]
+    fn what_is_wanted_of_the_journal_is_read() {
+        let parse = |parameters: &[(&str, &str)]| {
+            let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+            Wanted::parse(&parameters.iter().map(owned).collect::<Vec<_>>())
+        };
+        assert_eq!(parse(&[]), Ok(Wanted::default()));
+        let wanted = Wanted { after: 7, kind: Some(json!("twin*")) };
+        assert_eq!(parse(&[("after", "7"), ("kind", "twin*")]), Ok(wanted));
+        let mistakes = parse(&[("after", "x"), ("kind", "evnet"), ("device", "d1")]).unwrap_err();
+        let [after, kind, device] = &mistakes[..] else { panic!("{mistakes:?}") };
+        assert_eq!(after, "after is \"x\", expected the number of an entry");
+        assert!(kind.starts_with("kind is \"evnet\", expected one of connected, "), "{kind}");
+        assert_eq!(device, "device is \"d1\", expected no such parameter, but after or kind");
     }
 }

@@ -3,6 +3,7 @@
 pub mod line;
 pub mod message;
 pub mod preset;
+pub mod reach;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -351,7 +352,8 @@ impl Fault {
     }
 }
 
-pub(crate) fn name_of(operation: Operation) -> &'static str {
+/// What faults call an operation: one of [`OPERATIONS`].
+pub fn name_of(operation: Operation) -> &'static str {
     match operation {
         Operation::Connect => "connect",
         Operation::SendEvent(_) => "sendEvent",

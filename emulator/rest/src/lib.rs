@@ -31,4 +31,4 @@ mod transfer;
 mod twins;
 mod unread;
 
-pub use router::{EMULATED, NOT_EMULATED, Service, service};
+pub use router::{EMULATED, NOT_EMULATED, Service, request_kinds, service};

@@ -7,13 +7,14 @@ use axum::middleware::{from_fn_with_state, map_request};
 use axum::routing::{MethodFilter, MethodRouter, delete, get, on, post};
 use iothub_core::directory::Directory;
 use iothub_core::error::HubError;
+use iothub_core::fault::reach::RequestKind;
 use tower::Layer;
 use tower::util::BoxCloneSyncService;
 
 use crate::error::{Failure, finish};
 use crate::{
     bulk, commands, configurations, device_api, devices, digital_twins, jobs, methods, modules,
-    path, query, statistics, transfer, twins, unread,
+    path, query, statistics, throttle, transfer, twins, unread,
 };
 
 /// What the service offers and the emulator serves; `docs/compat.md` lists the same.
@@ -62,9 +63,10 @@ pub const EMULATED: &[(&str, &str)] = &[
     ("POST", "/digitaltwins/{id}/components/{component}/commands/{command}"),
     ("GET", "/statistics/devices"),
     ("GET", "/statistics/service"),
-    // served by the program, which knows the edge of MQTT too
-    ("GET", "/$iothub/websocket"),
+    ("GET", WEBSOCKET),
 ];
+/// Served by the program, which knows the edge of MQTT too.
+const WEBSOCKET: &str = "/$iothub/websocket";
 
 /// What the service offers and the emulator does not serve yet: these answer
 /// `FeatureNotSupported`, so that a caller can tell them from a mistyped path.
@@ -73,6 +75,16 @@ pub const NOT_EMULATED: &[(&str, &str)] = &[
     ("POST", "/devices/{id}/files/notifications"),
     ("GET", "/messages/servicebound/feedback"),
 ];
+
+/// The requests that faults can strike: those that are served here.
+pub fn request_kinds() -> Vec<RequestKind> {
+    let here = EMULATED.iter().filter(|(_, path)| *path != WEBSOCKET);
+    here.map(|(method, path)| RequestKind {
+        route: format!("{method} {path}"),
+        operation: throttle::name_of(method, path),
+    })
+    .collect()
+}
 
 /// A service that answers requests of back ends.
 pub type Service = BoxCloneSyncService<Request, axum::response::Response, std::convert::Infallible>;

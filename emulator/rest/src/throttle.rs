@@ -7,8 +7,8 @@ use axum::http::header::CONTENT_LENGTH;
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, Method};
 use iothub_core::error::HubError;
-use iothub_core::fault::AnswerFault;
 use iothub_core::fault::line::{Line, Unbreakable};
+use iothub_core::fault::{self, AnswerFault};
 use iothub_core::hub::Hub;
 use iothub_core::throttle::Operation;
 
@@ -41,6 +41,12 @@ pub(crate) async fn admit(hub: &Hub, parts: &Parts) -> Result<(), HubError> {
         let _set = slot.set(fault);
     }
     Ok(())
+}
+
+/// What faults call the operation behind a route, if it is one.
+pub(crate) fn name_of(method: &str, path: &str) -> Option<&'static str> {
+    let method = Method::from_bytes(method.as_bytes()).ok()?;
+    operation(&method, path, 0).map(fault::name_of)
 }
 
 fn content_length(headers: &HeaderMap) -> usize {

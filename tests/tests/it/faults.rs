@@ -525,6 +525,33 @@ fn a_fault_strikes_one_protocol_and_leaves_the_others_alone() {
 }
 
 #[test]
+fn a_fault_that_can_never_strike_is_refused_and_every_route_can_be_struck() {
+    let hub = Hub::start();
+    let refused = |fault: Value| {
+        let (status, answer) = admin(&hub, "POST /hubs/emulator/faults", &fault.to_string());
+        assert_eq!((status, &answer["error"]), (400, &json!("InvalidFault")), "{answer}");
+        answer["message"].as_str().unwrap().to_owned()
+    };
+    let message = refused(json!({"operation": "acceptMqtt", "device": "d1", "error": "reset"}));
+    assert!(message.ends_with("or no device"), "{message}");
+    let message =
+        refused(json!({"operation": "connect", "protocol": "amqp", "error": "answerLost"}));
+    assert!(message.contains("protocol mqtt"), "{message}");
+    let message = refused(json!({"route": "GET /foo", "status": 418}));
+    let (_, routes) = message.split_once("expected one of ").unwrap();
+    let routes: Vec<_> = routes.split(", ").collect();
+    assert!(routes.len() > 40, "{routes:?}");
+    hub.device("d1");
+    for route in routes {
+        let id = add(&hub, &json!({"route": route, "status": 418}))["id"].clone();
+        let (method, path) = route.split_once(' ').unwrap();
+        let path = path.replace("{id}", "d1").replace(['{', '}'], "");
+        hub.rest.send(method, &path, &[], Some("{}")).expect(418);
+        admin(&hub, &format!("DELETE /hubs/emulator/faults/{id}"), "");
+    }
+}
+
+#[test]
 fn a_hub_that_fails_over_is_away_for_a_minute() {
     let hub = Hub::start();
     let device = hub.device("d1");

@@ -67,6 +67,27 @@ fn what_devices_and_back_ends_do_is_in_the_journal() {
 }
 
 #[test]
+fn entries_of_one_kind_are_shown_alone() {
+    let hub = Hub::start();
+    for id in ["d1", "d2"] {
+        hub.device(id);
+    }
+    hub.rest.delete("/devices/d1").expect(204);
+    let shown = |kind: &str, after: u64| {
+        let request = format!("GET /hubs/emulator/journal?kind={kind}&after={after}");
+        let (status, page) = admin(&hub, &request, "");
+        assert_eq!((status, &page["more"]), (200, &json!(false)), "{page}");
+        let entries = page["entries"].as_array().unwrap().clone();
+        (entries, page["last"].as_u64().unwrap())
+    };
+    let (created, last) = shown("created", 0);
+    let devices: Vec<_> = created.iter().map(|entry| entry["deviceId"].clone()).collect();
+    assert_eq!(devices, ["d1", "d2"]);
+    assert!(shown("created", last).0.is_empty());
+    assert_eq!(shown("de*", 0).0[0]["kind"], "deleted");
+}
+
+#[test]
 fn the_journal_says_why_somebody_is_not_let_in() {
     let hub = Hub::start();
     let device = hub.device("d1");
@@ -170,7 +191,25 @@ fn mistakes_are_told() {
     let hub = Hub::start();
     let table = [
         ("GET /hubs/none/journal", "", 404, "there is no hub \"none\""),
-        ("GET /hubs/emulator/journal?after=x", "", 400, "after is not the number of an entry"),
+        (
+            "GET /hubs/emulator/journal?after=x",
+            "",
+            400,
+            "after is \"x\", expected the number of an entry",
+        ),
+        (
+            "GET /hubs/emulator/journal?kind=evnet",
+            "",
+            400,
+            "kind is \"evnet\", expected one of connected,",
+        ),
+        ("GET /hubs/emulator/journal/events?since=1", "", 400, "since is \"1\", expected no such"),
+        (
+            "POST /hubs/emulator/journal/expect",
+            r#"{"match": {"kind": "evnet"}}"#,
+            400,
+            "match.kind is \"evnet\", expected one of connected,",
+        ),
         ("POST /hubs/emulator/journal/expect", "{}", 400, "there is no match"),
     ];
     for (request, body, status, message) in table {
