@@ -6,7 +6,7 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use iothub_core::devicebound::{ACK_PROPERTY, Outgoing};
+use iothub_core::devicebound::{ACK_PROPERTY, Ack, Outgoing};
 use iothub_core::error::HubError;
 use iothub_core::event::{Message, SystemProperty};
 use iothub_core::ids::DeviceId;
@@ -88,8 +88,9 @@ fn set(
             message.application.extend(properties.ok_or("an object with texts")?);
         }
         "ack" => {
-            let text = value.as_str().ok_or("none, positive, negative or full")?;
-            message.application.push((ACK_PROPERTY.to_owned(), Some(text.to_owned())));
+            let ack = value.as_str().and_then(Ack::parse);
+            let ack = ack.ok_or("none, positive, negative or full")?;
+            message.application.push((ACK_PROPERTY.to_owned(), Some(ack.as_str().to_owned())));
         }
         "expiry" => {
             let time = value.as_str().and_then(Timestamp::parse);
@@ -131,12 +132,12 @@ mod tests {
 
     #[test]
     fn every_mistake_is_told() {
-        let body =
-            br#"{"messageId": 1, "properties": {"n": 1}, "ack": 1, "expiry": "soon", "ttl": 1}"#;
+        let body = br#"{"messageId": 1, "properties": {"n": 1}, "ack": "maybe", "expiry": "soon",
+            "ttl": 1}"#;
         let mut mistakes = parse(body).unwrap_err();
         mistakes.sort();
         let expected = [
-            "ack is 1, expected none, positive, negative or full",
+            "ack is \"maybe\", expected none, positive, negative or full",
             "expiry is \"soon\", expected a time such as \"2026-01-31T12:00:00Z\"",
             "messageId is 1, expected a text",
             "properties is {\"n\":1}, expected an object with texts",
