@@ -55,7 +55,7 @@ fn judge(
     peer: IpAddr,
     headers: &HeaderMap,
 ) -> Result<(), (StatusCode, String)> {
-    let shown = text(headers, AUTHORIZATION).and_then(|text| text.strip_prefix("Bearer "));
+    let shown = text(headers, AUTHORIZATION).and_then(bearer);
     if let Some(origin) = text(headers, ORIGIN) {
         let message = format!("the request comes from the web page {origin}, which may not");
         return Err((StatusCode::FORBIDDEN, message));
@@ -82,6 +82,12 @@ fn judge(
         }
         _ => Ok(()),
     }
+}
+
+/// The token of an authorization of that scheme, whose name is good in any case: RFC 9110, 11.1.
+fn bearer(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim_start_matches(' '))
 }
 
 fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
@@ -111,7 +117,7 @@ mod tests {
 
     #[test]
     fn only_who_may_is_let_in() {
-        let table: [(&str, Option<&str>, &[(HeaderName, &str)], Option<u16>); 15] = [
+        let table: [(&str, Option<&str>, &[(HeaderName, &str)], Option<u16>); 17] = [
             (LOCAL, None, &[], None),
             ("::ffff:127.0.0.1", None, &[], None),
             ("::1", None, &[(HOST, "[::1]:8088")], None),
@@ -126,6 +132,8 @@ mod tests {
             (REMOTE, None, &[], Some(401)),
             (REMOTE, Some("t"), &[], Some(401)),
             (REMOTE, Some("t"), &[(AUTHORIZATION, "Bearer tt")], Some(401)),
+            (REMOTE, Some("t"), &[(AUTHORIZATION, "Basic t")], Some(401)),
+            (REMOTE, Some("t"), &[(AUTHORIZATION, "bEARER  t")], None),
             (REMOTE, Some("t"), &[(AUTHORIZATION, "Bearer t"), (HOST, "emulator:8088")], None),
         ];
         for (peer, token, given, expected) in table {
