@@ -128,13 +128,15 @@ impl Hubs {
     }
 
     /// Finds a place for another hub: on Linux an address of its own, so that it has the ports that
-    /// SDKs hard-code, elsewhere free ports beside the first hub's.
+    /// SDKs hard-code, and the plain ones that the emulator was given; elsewhere free ports beside
+    /// the first hub's.
     fn bind(&self, config: &mut Config) -> Result<BoundPorts, StartError> {
-        let plain = |port: Option<u16>| port.map(|_| 0);
-        (config.mqtt_port, config.amqp_port) = (plain(config.mqtt_port), plain(config.amqp_port));
         let own_addresses = cfg!(target_os = "linux") && config.bind.is_loopback();
         if !own_addresses {
             (config.mqtts_port, config.amqps_port, config.https_port) = (0, 0, Some(0));
+            let plain = |port: Option<u16>| port.map(|_| 0);
+            (config.mqtt_port, config.amqp_port) =
+                (plain(config.mqtt_port), plain(config.amqp_port));
             return BoundPorts::bind(config);
         }
         (config.mqtts_port, config.amqps_port, config.https_port) = (MQTTS_PORT, AMQPS_PORT, None);

@@ -120,6 +120,28 @@ fn an_address_that_a_hub_has_left_is_not_the_next_one_s() {
     assert_ne!(host(), host());
 }
 
+/// A port that is free at the emulator's address, as far as one can know.
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_hub_that_was_made_has_the_plain_ports_of_the_emulator_at_its_own_address() {
+    let (mqtt, amqp) = (free_port(), free_port());
+    let hub = Hub::start_with(|config| {
+        (config.mqtt_port, config.amqp_port) = (Some(mqtt), Some(amqp));
+    });
+    for _ in 0..2 {
+        let (status, made) = admin(&hub, "POST /hubs", "{}");
+        assert_eq!(status, 201, "{made}");
+        assert_eq!(made["ports"]["mqtt"], mqtt, "{made}");
+        assert_eq!(made["ports"]["amqp"], amqp, "{made}");
+        TcpStream::connect((made["address"].as_str().unwrap(), mqtt)).unwrap();
+    }
+}
+
 #[test]
 fn a_reset_hub_is_empty_and_where_it_was() {
     let hub = Hub::start();
