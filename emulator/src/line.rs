@@ -1,4 +1,4 @@
-//! A TCP connection that faults can break: reset, or silent for good.
+//! A TCP connection that faults can break: reset, closed, or silent for good.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
@@ -14,6 +14,7 @@ use tracing::debug;
 const WHOLE: u8 = 0;
 const RESET: u8 = 1;
 const SILENT: u8 = 2;
+const CLOSED: u8 = 3;
 
 /// The connection. A look at whether it is whole costs one load.
 #[derive(Debug)]
@@ -32,6 +33,7 @@ impl Line for TcpLine {
         let state = match loss {
             Loss::Reset => RESET,
             Loss::Silence => SILENT,
+            Loss::Closed => CLOSED,
         };
         self.0.store(state, Ordering::Relaxed);
     }
@@ -78,6 +80,7 @@ impl Tcp {
         match self.line.state() {
             WHOLE => None,
             RESET => Some(Err(ErrorKind::ConnectionReset.into())),
+            CLOSED => Some(Err(ErrorKind::BrokenPipe.into())),
             // As on a network that swallows everything: the socket takes it.
             _ => Some(Ok(bytes)),
         }
@@ -93,6 +96,7 @@ impl AsyncRead for Tcp {
         match self.line.state() {
             WHOLE => Pin::new(&mut self.stream).poll_read(cx, buffer),
             RESET => Poll::Ready(Err(ErrorKind::ConnectionReset.into())),
+            CLOSED => Poll::Ready(Ok(())),
             // Never again; what ends it is whoever waits besides, for a time or for a sign.
             _ => Poll::Pending,
         }
@@ -132,7 +136,7 @@ impl AsyncWrite for Tcp {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.line.state() {
-            WHOLE => Pin::new(&mut self.stream).poll_shutdown(cx),
+            WHOLE | CLOSED => Pin::new(&mut self.stream).poll_shutdown(cx),
             _ => Poll::Ready(Ok(())),
         }
     }

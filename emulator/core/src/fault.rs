@@ -47,7 +47,7 @@ pub enum Failure {
     Unauthorized,
     /// 503: the service cannot do it now.
     Unavailable,
-    /// The connection of the device ends.
+    /// The connection ends.
     Disconnect,
     /// Any status that HTTP has for errors.
     Status(u16),
@@ -220,6 +220,7 @@ impl Failure {
             Self::QuotaExceeded => HubError::QuotaExceeded { quota: 0, messages: 0 },
             Self::Unauthorized => HubError::Unauthorized(Refusal::Injected),
             Self::Status(status) => HubError::Injected(status),
+            Self::Disconnect => HubError::ConnectionLost(Loss::Closed),
             Self::Reset => HubError::ConnectionLost(Loss::Reset),
             Self::HalfOpen => HubError::ConnectionLost(Loss::Silence),
             _ => HubError::ServiceUnavailable("a fault was injected".to_owned()),

@@ -253,6 +253,8 @@ fn answers_over_https_are_lost_late_or_garbled() {
     silent();
     add(&hub, &json!({"operation": "registry", "error": "reset", "count": 1}));
     ask().expect_reset();
+    add(&hub, &json!({"operation": "registry", "error": "disconnect", "count": 1}));
+    ask().expect_closed();
     add(&hub, &json!({"operation": "registry", "error": "halfOpen", "count": 1}));
     silent();
     add(&hub, &json!({"operation": "registry", "error": "answerLate", "delay": 0.3, "count": 1}));
@@ -356,6 +358,14 @@ fn a_back_end_over_amqp_hears_nothing_of_what_it_sent() {
     assert_eq!(hits(&hub), [1, 0]);
     client.send(&transfer(2, 9, &message));
     client.expect_reset();
+
+    let mut client = open_for_devices(&hub, &[]);
+    client.send(&attach(2, false, "/messages/devicebound"));
+    client.await_answer(0x12);
+    client.expect(0x13);
+    add(&hub, &json!({"operation": "sendDevicebound", "error": "disconnect", "count": 1}));
+    client.send(&transfer(2, 9, &message));
+    client.expect_end();
 }
 
 /// A device over MQTT that listens to cloud-to-device messages, with a session that lasts.

@@ -7,6 +7,8 @@ use std::fmt;
 pub enum Loss {
     /// It is reset: both sides notice at once.
     Reset,
+    /// It is closed: both sides notice, as if the other had gone.
+    Closed,
     /// Nothing comes through any more, and nobody is told.
     Silence,
 }

@@ -138,7 +138,9 @@ impl Hub {
             return Ok(Some(answer));
         }
         if let (Failure::Disconnect, Some(id)) = (failure, target.id) {
+            // Of all connections of a device only the hub knows how each is ended.
             self.disconnect(id);
+            return Err(Failure::Unavailable.error(operation));
         }
         Err(failure.error(operation))
     }
