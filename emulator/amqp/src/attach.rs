@@ -8,7 +8,7 @@ use iothub_core::store::EventHub;
 use crate::connection::{AMQP_FRAME, Conversation};
 use crate::error::{ARGUMENT, AmqpError, NOT_ALLOWED, REDIRECT, RESOURCE_LIMIT, STOLEN};
 use crate::link::{Link, RUNTIME_METRIC};
-use crate::node::{DeviceNode, Node};
+use crate::node::{DeviceNode, Node, named_identity};
 use crate::outgoing::EventReader;
 use crate::performative::{Attach, write_frame};
 use crate::selector;
@@ -56,7 +56,8 @@ impl Conversation {
             Err(error) => {
                 tracing::info!(address = ?attach.address(), why = %error.description, "refused a link");
                 if error.condition != REDIRECT {
-                    self.hub.note_refusal("amqp", None, &error.description);
+                    let id = attach.address().and_then(named_identity);
+                    self.hub.note_refusal("amqp", id.as_ref(), &error.reason());
                 }
                 write_attach(out, channel, &attach, false);
                 write_detach(out, channel, handle, Some(&error));
@@ -125,9 +126,8 @@ impl Conversation {
     fn redirect(&self, rest: &str) -> AmqpError {
         let name = self.hub.event_hubs().first().map_or("", |hub| hub.name.as_str());
         let rest = if rest.is_empty() || rest == "*" { "$management" } else { rest };
+        let description = format!("events are read from the event hub {name:?}");
         AmqpError {
-            condition: REDIRECT,
-            description: format!("events are read from the event hub {name:?}"),
             info: vec![
                 ("hostname", Value::string(self.host.clone())),
                 ("network-host", Value::string(self.host.clone())),
@@ -137,6 +137,7 @@ impl Conversation {
                     Value::string(format!("amqps://{}:{AMQPS_PORT}/{name}/{rest}", self.host)),
                 ),
             ],
+            ..AmqpError::new(REDIRECT, description)
         }
     }
 

@@ -13,6 +13,8 @@ pub(crate) struct AmqpError {
     pub(crate) condition: &'static str,
     pub(crate) description: String,
     pub(crate) info: Vec<(&'static str, Value)>,
+    /// What is wrong in plain words, if the description has them inside a document.
+    pub(crate) plain: Option<String>,
 }
 
 pub(crate) const UNAUTHORIZED: &str = "amqp:unauthorized-access";
@@ -31,7 +33,12 @@ pub(crate) const OUT_OF_RANGE: &str = "com.microsoft:argument-out-of-range";
 
 impl AmqpError {
     pub(crate) fn new(condition: &'static str, description: impl Into<String>) -> Self {
-        Self { condition, description: description.into(), info: Vec::new() }
+        Self { condition, description: description.into(), info: Vec::new(), plain: None }
+    }
+
+    /// What is wrong, in plain words and the same each time: for the journal.
+    pub(crate) fn reason(&self) -> &str {
+        self.plain.as_deref().unwrap_or(&self.description)
     }
 
     /// An error of the hub, described by the same JSON as elsewhere.
@@ -45,6 +52,7 @@ impl AmqpError {
                 ("com.microsoft:tracking-id", Value::string(tracking_id)),
                 ("com.microsoft:is-filtered", Value::Bool(true)),
             ],
+            plain: Some(error.to_string()),
         }
     }
 

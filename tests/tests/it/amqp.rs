@@ -267,6 +267,18 @@ fn links_are_refused_with_the_documented_condition() {
         let detach = client.expect(0x16);
         assert!(detach.text.contains(words), "{address}: {}", detach.text);
     }
+    // The journal has the reasons in plain words, and whom a link would have been for.
+    for (device, reason) in [
+        (json!({"deviceId": "nobody"}), "*"),
+        (json!({"deviceId": "d1"}), "*"),
+        (json!({}), "The link address '/nowhere/at/all' did not match*"),
+    ] {
+        let mut pattern = json!({"kind": "refused", "protocol": "amqp", "reason": reason});
+        pattern.as_object_mut().unwrap().extend(device.as_object().unwrap().clone());
+        let body = json!({"match": pattern, "timeout": 0}).to_string();
+        let (status, entry) = admin(&hub, "POST /hubs/emulator/journal/expect", &body);
+        assert_eq!(status, 200, "{entry}");
+    }
 }
 
 #[test]
