@@ -68,6 +68,39 @@ export interface Snapshot {
   version?: 1;
   devices?: Array<{ deviceId: string; [member: string]: any }>;
   configurations?: Array<{ id: string; [member: string]: any }>;
+  routing?: Routing;
+}
+
+/** Where events go; what is left out is as on the service. */
+export interface Routing {
+  endpoints?: Array<{
+    name: string;
+    type: 'event-hub' | 'webhook' | 'folder';
+    partitions?: number;
+    consumerGroups?: string[];
+    url?: string;
+    path?: string;
+  }>;
+  routes?: Array<{
+    name: string;
+    source?:
+      | 'DeviceMessages'
+      | 'TwinChangeEvents'
+      | 'DeviceLifecycleEvents'
+      | 'DeviceConnectionStateEvents'
+      | 'DigitalTwinChangeEvents';
+    condition?: string;
+    endpointNames: string[];
+    isEnabled?: boolean;
+  }>;
+  fallbackRoute?: {
+    name?: '$fallback';
+    source?: 'DeviceMessages';
+    condition?: string;
+    endpointNames?: [string];
+    isEnabled?: boolean;
+  };
+  enrichments?: Array<{ key: string; value: string; endpointNames: string[] }>;
 }
 
 export class Emulator {
@@ -79,6 +112,7 @@ export class Emulator {
     name?: string;
     keys?: 'random' | 'well-known';
     seed?: Snapshot;
+    routing?: Routing;
   }): Promise<Hub>;
   hubs(): Promise<Hub[]>;
   caPem(): Promise<string>;
@@ -94,6 +128,8 @@ export class Hub {
   readonly connectionStrings: Record<string, string>;
   readonly connectionString: string;
   readonly eventHubConnectionString: string;
+  /** Of the further event hubs that its routes go to, by their names, as it was made. */
+  readonly eventHubConnectionStrings: Record<string, string>;
   createDevice(id: string): Promise<Device>;
   reset(): Promise<void>;
   snapshot(): Promise<Snapshot>;

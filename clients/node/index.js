@@ -71,10 +71,10 @@ class Emulator {
 
   /**
    * Makes a hub at an address of its own (on Linux) so that every SDK finds it; empty, or with what
-   * the snapshot `seed` says.
+   * the snapshot `seed` says; with routes, as `routing` in a snapshot has them.
    */
-  async createHub({ name, keys = 'random', seed } = {}) {
-    return new Hub(this, await this.ask('POST', '/hubs', { name, keys, seed }));
+  async createHub({ name, keys = 'random', seed, routing } = {}) {
+    return new Hub(this, await this.ask('POST', '/hubs', { name, keys, seed, routing }));
   }
 
   /** All hubs. */
@@ -138,6 +138,7 @@ class Hub {
     this.ports = facts.ports;
     this.connectionStrings = facts.connectionStrings;
     this.eventHubConnectionString = facts.eventHubConnectionString;
+    this.eventHubConnectionStrings = facts.eventHubConnectionStrings;
   }
 
   /** That of the policy `iothubowner`, which may do everything. */
@@ -150,7 +151,7 @@ class Hub {
     await this.#emulator.ask('POST', `/hubs/${this.name}/reset`);
   }
 
-  /** All that the hub holds: its devices, twins, modules and configurations. */
+  /** All that the hub holds: its devices, twins, modules, configurations and routes. */
   async snapshot() {
     return this.#emulator.ask('GET', `/hubs/${this.name}/snapshot`);
   }

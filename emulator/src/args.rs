@@ -165,8 +165,8 @@ pub(crate) struct Options {
     /// account [default: none, and no such jobs]
     #[arg(long, value_name = "DIRECTORY")]
     storage_dir: Option<String>,
-    /// What the hub begins with and is reset to: devices and configurations, in TOML or JSON
-    /// [default: none, an empty hub]
+    /// What the hub begins with and is reset to: devices, configurations and routes, in TOML or
+    /// JSON [default: none, an empty hub]
     #[arg(long, value_name = "FILE")]
     seed: Option<String>,
     /// Keys of the hub's policies: the documented ones, or new ones in every run

@@ -24,7 +24,7 @@ use crate::drain::{self, Drain, Drainer, Why};
 use crate::http;
 use crate::hubs::Hubs;
 use crate::listener::Port;
-use crate::seed::{SeedError, read_seed};
+use crate::seed::{SeedError, beginning};
 use crate::served::{BoundPorts, HubAddresses, bind};
 use crate::state_dir::{Readers, StateDir, StateError};
 
@@ -105,7 +105,7 @@ impl Emulator {
     ///
     /// Names the file or the address that is wrong.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
-        let seed = read_seed(config.seed.as_deref())?;
+        let seed = beginning(config)?;
         let certificates = Certificates::prepare(config, SystemClock.now())?;
         let ports = BoundPorts::bind(config)?;
         let admin = bind(config.admin_bind, config.admin_port, "the harness", "admin-port")?;

@@ -20,7 +20,6 @@ use iothub_store::memory::MemoryEventLog;
 use self::folder::Folder;
 use self::queue::Queue;
 use self::webhook::Webhook;
-pub(crate) use self::webhook::is_url;
 use crate::config::Config;
 
 /// The queues of all endpoints, to wait for.

@@ -13,9 +13,10 @@ use iothub_core::fault::reach::RequestKind;
 use iothub_core::hub::Hub;
 use iothub_core::limits;
 use iothub_core::route::properties::RoutingProperties;
-use iothub_core::snapshot::Snapshot;
+use iothub_core::snapshot::{Folders, Snapshot};
 use iothub_core::time::Clock as _;
 use iothub_wire::json::snapshot::document;
+use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio_rustls::rustls::ServerConfig;
 
@@ -152,22 +153,53 @@ impl Hubs {
         }
     }
 
+    /// What a hub begins with that somebody wants, who may be far away.
+    fn beginning_of(&self, wanted: &WantedHub) -> Result<Snapshot, HubRefusal> {
+        let (first, known) = (self.first(), RoutingProperties::default());
+        let read = |document: Option<&Value>| match document {
+            None => Ok(Snapshot::default()),
+            Some(document) => read_value(document, first.random(), Folders::Of(&known)),
+        };
+        let seed = read(wanted.seed.as_ref()).map_err(in_seed);
+        let routing = wanted.routing.as_ref().map(|routing| json!({ "routing": routing }));
+        match (seed, read(routing.as_ref())) {
+            (Ok(seed), Ok(Snapshot { routing, .. })) => {
+                if seed.routing.is_some() && routing.is_some() {
+                    let why = "there are routing and seed.routing, expected one of them";
+                    return Err(HubRefusal::Mistakes(vec![why.to_owned()]));
+                }
+                Ok(Snapshot { routing: seed.routing.or(routing), ..seed })
+            }
+            (seed, routing) => {
+                let mistakes = [seed.err(), routing.err()].into_iter().flatten().flatten();
+                Err(HubRefusal::Mistakes(mistakes.collect()))
+            }
+        }
+    }
+
     /// Puts a hub that holds this, or what it began with, in the place of another, which is to be
-    /// stopped. If it cannot be made, nothing has changed.
+    /// stopped; what says nothing of where events go leaves that as it is. If it cannot be made,
+    /// nothing has changed.
     fn renew(
         &self,
         name: &str,
-        content: Option<&Snapshot>,
+        content: Option<Snapshot>,
     ) -> Result<(ServedHub, HubFacts), HubRefusal> {
         let mut entrance =
             self.served.get_mut(name).ok_or_else(|| HubRefusal::NotFound(name.to_owned()))?;
         let Entrance { served, config, tls, seed } = &mut *entrance;
         let policies = served.hub().policies().to_vec();
-        let built = build_hub(config, Some(policies), content.unwrap_or(seed)).map_err(failed)?;
+        let why = if content.is_some() { Why::Restore } else { Why::Reset };
+        let with_routes = |mut content: Snapshot| {
+            content.routing.get_or_insert_with(|| served.hub().routes().clone());
+            content
+        };
+        let content = content.map(with_routes);
+        let content = content.as_ref().unwrap_or(seed);
+        let built = build_hub(config, Some(policies), content).map_err(failed)?;
         if name == self.config.hub_name {
             *self.first.write().unwrap_or_else(PoisonError::into_inner) = built.hub.clone();
         }
-        let why = if content.is_some() { Why::Restore } else { Why::Reset };
         let old = served.replace(config, built, Arc::clone(tls), Arc::clone(&self.permits), why);
         Ok((old, entrance.facts()))
     }
@@ -199,10 +231,7 @@ impl iothub_admin::Hubs for Hubs {
         if self.served.contains_key(&name) {
             return Err(HubRefusal::Exists(name));
         }
-        let seed = match &wanted.seed {
-            None => Snapshot::default(),
-            Some(seed) => read_value(seed, self.first().random()).map_err(in_seed)?,
-        };
+        let seed = self.beginning_of(&wanted)?;
         let entrance = self.serve(wanted, &name, seed).map_err(failed)?;
         match self.served.entry(name) {
             Entry::Occupied(other) => Err(HubRefusal::Exists(other.key().clone())),
@@ -280,13 +309,12 @@ impl iothub_admin::Hubs for Hubs {
     }
 
     async fn restore(&self, name: &str, document: Bytes) -> Result<HubFacts, HubRefusal> {
-        if !self.served.contains_key(name) {
-            return Err(HubRefusal::NotFound(name.to_owned()));
-        }
-        let first = self.first();
-        let read = move || read_json(&document, first.random()).map_err(HubRefusal::Mistakes);
-        let content = aside(read).await?;
-        let (old, facts) = self.renew(name, Some(&content))?;
+        let begun = self.served.get(name).map(|entry| entry.seed.routing.clone());
+        let begun = begun.ok_or_else(|| HubRefusal::NotFound(name.to_owned()))?;
+        let (first, begun) = (self.first(), begun.unwrap_or_default());
+        let read = move || read_json(&document, first.random(), Folders::Of(&begun));
+        let content = aside(move || read().map_err(HubRefusal::Mistakes)).await?;
+        let (old, facts) = self.renew(name, Some(content))?;
         old.stop(Why::Restore, Some(self.config.shutdown_grace)).await;
         Ok(facts)
     }
@@ -309,7 +337,10 @@ impl Entrance {
         let served = &self.served;
         let addresses = served.addresses();
         let policies = served.hub().policies();
-        let owner = served.owner_string();
+        let (owner, named) = (served.owner_string(), served.hub().event_hubs());
+        let string = |event_hub: &str| {
+            owner.as_ref().map(|owner| owner.event_hub_string(event_hub)).unwrap_or_default()
+        };
         HubFacts {
             name: served.hub().name().to_owned(),
             host: served.host().to_owned(),
@@ -322,9 +353,13 @@ impl Entrance {
                 .iter()
                 .map(|policy| (policy.name.clone(), served.connection_string(policy).to_string()))
                 .collect(),
-            event_hub: owner
-                .map(|owner| owner.event_hub_string(served.hub().name()))
-                .unwrap_or_default(),
+            event_hub: string(served.hub().name()),
+            // The first is the built-in one.
+            event_hubs: named
+                .iter()
+                .skip(1)
+                .map(|one| (one.name.clone(), string(&one.name)))
+                .collect(),
         }
     }
 }
@@ -338,8 +373,8 @@ fn failed(why: StartError) -> HubRefusal {
 }
 
 /// The mistakes of a document that is the seed in the description of a hub.
-fn in_seed(mistakes: Vec<String>) -> HubRefusal {
-    HubRefusal::Mistakes(mistakes.iter().map(|why| format!("seed: {why}")).collect())
+fn in_seed(mistakes: Vec<String>) -> Vec<String> {
+    mistakes.iter().map(|why| format!("seed: {why}")).collect()
 }
 
 /// Runs what takes long for a large hub where it holds nobody up.

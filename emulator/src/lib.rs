@@ -39,4 +39,4 @@ pub use iothub_admin::{
 };
 
 pub use emulator::{Addresses, Emulator, OWNER, StartError, reachable};
-pub use seed::SeedError;
+pub use seed::{SeedError, beginning};

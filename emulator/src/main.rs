@@ -46,7 +46,8 @@ fn main() -> ExitCode {
             )
         }),
         Some(Command::Route { command: RouteCommand::Test(args), state }) => {
-            with_config(&state.flags(), |config| route_test::test(config, &args))
+            let flags = state.flags().with("seed", args.seed.clone());
+            with_config(&flags, |config| route_test::test(config, &args))
         }
         Some(Command::Completions { shell }) => {
             printed(&String::from_utf8_lossy(&commands::completions(shell)))

@@ -7,9 +7,9 @@ use clap::{Args, Subcommand, ValueEnum};
 use iothub_core::route::Routing;
 use iothub_core::route::trial::{TestInput, Trial, Tried};
 use iothub_core::time::Clock as _;
-use iothub_emulator::StartError;
 use iothub_emulator::clock::SystemClock;
 use iothub_emulator::config::Config;
+use iothub_emulator::{StartError, beginning};
 use iothub_wire::json::trial;
 use service_cli::route;
 
@@ -38,6 +38,9 @@ Examples:
 pub(crate) struct TestArgs {
     #[command(flatten)]
     what: route::TrialArgs,
+    /// File that the hub begins with, which may have routes
+    #[arg(long, value_name = "FILE")]
+    pub(crate) seed: Option<String>,
     /// How the outcome is written
     #[arg(long, short, value_enum, default_value = "text")]
     output: Output,
@@ -70,8 +73,12 @@ fn try_it(config: &Config, input: &TestInput) -> Result<Trial, String> {
     let routing = match input.tried {
         // Whoever looks for a better condition has routes that cannot be read yet.
         Tried::Condition(_) => Routing::default(),
-        _ => Routing::new(&config.routing)
-            .map_err(|mistakes| StartError::Routing(mistakes).to_string())?,
+        _ => routing(config).map_err(|why| why.to_string())?,
     };
     routing.test(input, SystemClock.now()).map_err(|why| why.to_string())
+}
+
+fn routing(config: &Config) -> Result<Routing, StartError> {
+    let routing = beginning(config)?.routing.unwrap_or_default();
+    Routing::new(&routing).map_err(StartError::Routing)
 }

@@ -7,7 +7,8 @@ use std::str::Utf8Error;
 
 use iothub_core::limits;
 use iothub_core::random::Random;
-use iothub_core::snapshot::{Restoring, Snapshot};
+use iothub_core::route::properties::RoutingProperties;
+use iothub_core::snapshot::{Folders, Restoring, Snapshot};
 use iothub_core::time::Clock as _;
 use iothub_wire::json::snapshot::parse;
 use serde::de::IgnoredAny;
@@ -15,7 +16,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Number, Value};
 
 use crate::clock::SystemClock;
-use crate::config::toml_table;
+use crate::config::{Config, toml_table};
 use crate::emulator::StartError;
 use crate::served::chance;
 
@@ -36,6 +37,11 @@ pub enum SeedError {
     /// It is larger than a document may be.
     #[error("{0} has more than {max} bytes", max = limits::SNAPSHOT_BYTES)]
     TooLarge(PathBuf),
+    /// It says where events go, and so do the options.
+    #[error(
+        "{0} has routing, and so has the file of options, and they differ: expected it in one of them"
+    )]
+    TwoRoutings(PathBuf),
     /// What it says is wrong.
     #[error("{}", .mistakes.iter().map(|mistake| format!("{path}: {mistake}", path = .path.display())).collect::<Vec<_>>().join("\n"))]
     Mistakes {
@@ -46,8 +52,26 @@ pub enum SeedError {
     },
 }
 
+/// What the first hub begins with: its seed, and where events go as the options say it.
+///
+/// # Errors
+///
+/// The seed has mistakes, or says something else of where events go than the options.
+pub fn beginning(config: &Config) -> Result<Snapshot, StartError> {
+    let mut begun = read_seed(config.seed.as_deref())?;
+    let said = Some(&config.routing).filter(|said| **said != RoutingProperties::default());
+    match (said, &begun.routing, &config.seed) {
+        (Some(said), Some(other), Some(path)) if said != other => {
+            return Err(SeedError::TwoRoutings(path.clone()).into());
+        }
+        _ => {}
+    }
+    begun.routing.get_or_insert_with(|| config.routing.clone());
+    Ok(begun)
+}
+
 /// What the hub begins with that has this file for a seed; nothing without one.
-pub(crate) fn read_seed(path: Option<&Path>) -> Result<Snapshot, StartError> {
+fn read_seed(path: Option<&Path>) -> Result<Snapshot, StartError> {
     let Some(path) = path else { return Ok(Snapshot::default()) };
     let bytes = read_file(path)?;
     let wrong = |mistakes| SeedError::Mistakes { path: path.to_owned(), mistakes };
@@ -59,29 +83,41 @@ fn read_bytes(path: &Path, bytes: &[u8], random: &Random) -> Result<Snapshot, Ve
     let text = text(bytes).map_err(|place| vec![format!("this is no UTF-8: {place}")])?;
     if is_json(path, text) {
         let document = raw(text).map_err(|why| vec![format!("this is no JSON: {why}")])?;
-        return read_raw(document, random);
+        return read_raw(document, random, Folders::All);
     }
     let table = toml_table(text).map_err(|why| vec![format!("this is no TOML: {why}")])?;
-    read_value(&json(toml::Value::Table(table)), random)
+    read_value(&json(toml::Value::Table(table)), random, Folders::All)
 }
 
 /// What a document in JSON says, or its mistakes.
-pub(crate) fn read_json(document: &[u8], random: &Random) -> Result<Snapshot, Vec<String>> {
+pub(crate) fn read_json(
+    document: &[u8],
+    random: &Random,
+    folders: Folders<'_>,
+) -> Result<Snapshot, Vec<String>> {
     let text = text(document).map_err(|place| vec![format!("the body is no UTF-8: {place}")])?;
     let document = raw(text).map_err(|why| vec![format!("the body is not JSON: {why}")])?;
-    read_raw(document, random)
+    read_raw(document, random, folders)
 }
 
 /// What a document says that is part of another, or its mistakes.
-pub(crate) fn read_value(document: &Value, random: &Random) -> Result<Snapshot, Vec<String>> {
+pub(crate) fn read_value(
+    document: &Value,
+    random: &Random,
+    folders: Folders<'_>,
+) -> Result<Snapshot, Vec<String>> {
     let document = to_raw_value(document).map_err(|why| vec![why.to_string()])?;
-    read_raw(&document, random)
+    read_raw(&document, random, folders)
 }
 
 /// What a document says, or its mistakes. What it leaves out is made up here, once: a hub that is
 /// reset has the same keys again.
-fn read_raw(document: &RawValue, random: &Random) -> Result<Snapshot, Vec<String>> {
-    parse(document, Restoring { now: SystemClock.now(), random })
+fn read_raw(
+    document: &RawValue,
+    random: &Random,
+    folders: Folders<'_>,
+) -> Result<Snapshot, Vec<String>> {
+    parse(document, Restoring { now: SystemClock.now(), random, folders })
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, SeedError> {

@@ -185,7 +185,8 @@ pub(crate) fn build_hub(
     let random = chance()?;
     let policies = policies.unwrap_or_else(|| built_in_policies(config.keys, &random));
     let dir = config.state_dir.as_ref().map(StateDir::open).transpose()?;
-    let routing = Routing::new(&config.routing).map_err(StartError::Routing)?;
+    let routing = content.routing.clone().unwrap_or_default();
+    let routing = Routing::new(&routing).map_err(StartError::Routing)?;
     let turned = Arc::new(TurnedClock::default());
     let clock: Arc<dyn Clock> = turned.clone();
     let (routing, endpoints) = endpoints::wire(config, routing, &clock);

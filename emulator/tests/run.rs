@@ -164,18 +164,20 @@ fn a_seed_with_five_mistakes_tells_five() {
         [[devices]]\n\
         deviceId = \"a b\"\n\
         status = \"off\"\n\
-        tags = { floor = 1 }\n\
         [[devices]]\n\
-        twin.tags = { \"a.b\" = 1 }\n";
+        twin.tags = { \"a.b\" = 1 }\n\
+        [[routing.routes]]\n\
+        name = \"hot\"\n\
+        endpointNames = [\"alerts\"]\n";
     std::fs::write(&path, seed).unwrap();
     let path = path.to_str().unwrap();
     let (code, text) = Emulator::start(&["--seed", path]).end();
     let expected = [
         "devices[0].deviceId is \"a b\": id has the character ' '",
-        "devices[0]: there is no field \"tags\", expected deviceId, status",
         "devices[0].status is \"off\", expected \"enabled\" or \"disabled\"",
         "devices[1]: deviceId is missing",
         "devices[1].twin.tags: Property name a.b contains invalid character '.'",
+        "routing: route \"hot\" names the endpoint \"alerts\", expected one of events",
     ];
     assert_eq!((code, text.lines().count()), (Some(2), 5), "{text}");
     for (line, expected) in text.lines().zip(expected) {
@@ -185,6 +187,34 @@ fn a_seed_with_five_mistakes_tells_five() {
     let (code, text) = Emulator::start(&["--seed", "/nowhere/seed.toml"]).end();
     assert_eq!(code, Some(2));
     assert!(text.starts_with("error: /nowhere/seed.toml cannot be read: "), "{text}");
+}
+
+#[test]
+fn routes_that_are_said_twice_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (options, seed) = (folder.path().join("emulator.toml"), folder.path().join("seed.toml"));
+    let route = "name = \"all\"\nendpoints = [\"events\"]\n";
+    std::fs::write(&options, format!("[[route]]\n{route}")).unwrap();
+    let arguments = ["--config", options.to_str().unwrap(), "--seed", seed.to_str().unwrap()];
+    let same = "routing.routes = [{ name = \"all\", endpointNames = [\"events\"] }]";
+    for (said, refused) in [(same, false), ("routing.routes = []", true), ("version = 1", false)] {
+        std::fs::write(&seed, said).unwrap();
+        let test = ["route", "test", "--body", "x"];
+        let tried = Command::new(env!("CARGO_BIN_EXE_iothub-emulator"))
+            .args([&test[..], &arguments].concat())
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&tried.stdout).into_owned();
+        assert_eq!(told.starts_with("all: matches"), !refused, "{said}: {told}");
+        if refused {
+            let (code, text) = Emulator::start(&arguments).end();
+            let path = seed.display();
+            let expected = format!(
+                "error: {path} has routing, and so has the file of options, and they differ: expected it in one of them\n"
+            );
+            assert_eq!((code, text), (Some(2), expected));
+        }
+    }
 }
 
 #[cfg(unix)]

@@ -36,11 +36,10 @@ def test_a_device_reports_and_its_back_end_reads(device, iothub_connection_strin
     assert back_end.get_twin("test-device").properties.reported["configId"] == 7
 
 
-def test_events_are_read(device, iothub, iothub_ca_file):
-    device.send_message(Message("hello"))
+def first_event(connection_string, ca_file):
     seen = []
     reader = EventHubConsumerClient.from_connection_string(
-        iothub.event_hub_connection_string, "$Default", connection_verify=iothub_ca_file
+        connection_string, "$Default", connection_verify=ca_file
     )
 
     def on_event(_, event):
@@ -52,7 +51,34 @@ def test_events_are_read(device, iothub, iothub_ca_file):
     )
     worker.start()
     worker.join(PATIENCE)
-    assert seen == ["hello"]
+    (body,) = seen
+    return body
+
+
+def test_events_are_read(device, iothub, iothub_ca_file):
+    device.send_message(Message("hello"))
+    assert first_event(iothub.event_hub_connection_string, iothub_ca_file) == "hello"
+
+
+def test_a_hub_has_routes_of_its_own(iothub_emulator, iothub_ca_file):
+    routing = {
+        "endpoints": [{"name": "alerts", "type": "event-hub"}],
+        "routes": [{"name": "hot", "condition": "level = 'hot'", "endpointNames": ["alerts"]}],
+    }
+    with iothub_emulator.create_hub(routing=routing) as hub:
+        client = IoTHubDeviceClient.create_from_connection_string(
+            hub.create_device("test-device").connection_string
+        )
+        client.connect()
+        for level in ("cold", "hot"):
+            message = Message(level)
+            message.custom_properties["level"] = level
+            client.send_message(message)
+        client.shutdown()
+        alerts = hub.event_hub_connection_strings["alerts"]
+        assert first_event(alerts, iothub_ca_file) == "hot"
+        built_in = hub.event_hub_connection_string
+        assert first_event(built_in, iothub_ca_file) == "cold"
 
 
 def test_a_reset_hub_is_empty(iothub, iothub_device):

@@ -67,6 +67,8 @@ pub struct WantedHub {
     pub random_keys: bool,
     /// What it begins with, and has again when it is reset: a document as of a snapshot.
     pub seed: Option<Value>,
+    /// Where its events go, beside a seed that does not say so.
+    pub routing: Option<Value>,
 }
 
 /// A hub that is served.
@@ -90,6 +92,8 @@ pub struct HubFacts {
     pub connection_strings: Vec<(String, String)>,
     /// What reads its events.
     pub event_hub: String,
+    /// What reads the further event hubs that its routes go to, by their names.
+    pub event_hubs: Vec<(String, String)>,
 }
 
 /// Why a hub is not made, found or ended.
@@ -245,18 +249,17 @@ pub(crate) fn document(facts: &HubFacts) -> Value {
         .filter_map(|(name, address)| Some((name.to_owned(), address?.port().into())))
         .collect();
     let address: IpAddr = facts.https.ip();
-    let strings: Map<String, Value> = facts
-        .connection_strings
-        .iter()
-        .map(|(policy, text)| (policy.clone(), text.as_str().into()))
-        .collect();
+    let by_name = |strings: &[(String, String)]| -> Map<String, Value> {
+        strings.iter().map(|(name, text)| (name.clone(), text.as_str().into())).collect()
+    };
     json!({
         "name": facts.name,
         "hostName": facts.host,
         "address": address,
         "ports": ports,
-        "connectionStrings": strings,
+        "connectionStrings": by_name(&facts.connection_strings),
         "eventHubConnectionString": facts.event_hub,
+        "eventHubConnectionStrings": by_name(&facts.event_hubs),
     })
 }
 
@@ -292,7 +295,8 @@ fn parse(body: &[u8]) -> Result<WantedHub, Vec<String>> {
                 mistakes.push(format!("keys is {value}, expected \"well-known\" or \"random\""));
             }
             ("seed", seed) => wanted.seed = Some(seed.clone()),
-            _ => mistakes.push(unknown_field(field, &["name", "keys", "seed"])),
+            ("routing", routing) => wanted.routing = Some(routing.clone()),
+            _ => mistakes.push(unknown_field(field, &["name", "keys", "seed", "routing"])),
         }
     }
     if mistakes.is_empty() { Ok(wanted) } else { Err(mistakes) }
@@ -316,7 +320,10 @@ mod tests {
             ("{", &["the body is not JSON: EOF while parsing an object at line 1 column 1"]),
             ("[]", &["the body is [], expected an object"]),
             (r#"{"keys": 1}"#, &["keys is 1, expected \"well-known\" or \"random\""]),
-            (r#"{"size": 1}"#, &["there is no field \"size\", expected name, keys or seed"]),
+            (
+                r#"{"size": 1}"#,
+                &["there is no field \"size\", expected name, keys, seed or routing"],
+            ),
             (
                 r#"{"name": "-a-", "keys": "no"}"#,
                 &[
@@ -343,8 +350,11 @@ mod tests {
         assert_eq!(parse(b""), Ok(WantedHub::default()));
         assert_eq!(parse(b"{}"), Ok(WantedHub::default()));
         let seed = Some(json!({"devices": []}));
-        let wanted = WantedHub { name: Some("my-hub".to_owned()), random_keys: true, seed };
-        let body = br#"{"name":"my-hub","keys":"random","seed":{"devices":[]}}"#;
+        let routing = Some(json!({"routes": []}));
+        let wanted =
+            WantedHub { name: Some("my-hub".to_owned()), random_keys: true, seed, routing };
+        let body =
+            br#"{"name":"my-hub","keys":"random","seed":{"devices":[]},"routing":{"routes":[]}}"#;
         assert_eq!(parse(body), Ok(wanted));
     }
 }

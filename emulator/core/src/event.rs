@@ -67,6 +67,11 @@ impl EventSource {
         }
     }
 
+    /// What routes call all of them, for whoever named another.
+    pub fn route_sources() -> String {
+        Self::ALL.map(Self::route_source).join(", ")
+    }
+
     /// The source that routes call so, in any case.
     pub fn of_route(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|source| source.route_source().eq_ignore_ascii_case(name))

@@ -25,6 +25,7 @@ use crate::notice::Notices;
 use crate::query::twin::Connections;
 use crate::random::Random;
 use crate::route::Wiring;
+use crate::route::properties::RoutingProperties;
 use crate::session::{
     Connect, Connected, ConnectionState, DeviceRequest, DeviceSession, Presences, ServiceSession,
     keep_configured, run_jobs,
@@ -183,6 +184,11 @@ impl Hub {
     /// Where events go.
     pub(crate) fn routing(&self) -> &Wiring {
         &self.0.ports.routing
+    }
+
+    /// The rules for where events go, as they were configured.
+    pub fn routes(&self) -> &RoutingProperties {
+        self.routing().rules().properties()
     }
 
     /// What arrived and what was decided.

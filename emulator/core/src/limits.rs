@@ -82,6 +82,8 @@ pub const EVENT_RETENTION: RangeInclusive<Duration> =
 pub const ENDPOINT_QUEUE_BYTES: usize = 16 * 1024 * 1024;
 /// Endpoints that routes can name beside the built-in one: documented.
 pub const ROUTING_ENDPOINTS: usize = 10;
+/// Endpoints that one rule can name: all of them and the built-in one.
+pub const RULE_ENDPOINTS: usize = ROUTING_ENDPOINTS + 1;
 /// Routes of a hub: documented.
 pub const ROUTES: usize = 100;
 /// Enrichments of a hub: documented.

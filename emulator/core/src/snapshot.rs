@@ -16,6 +16,8 @@ use crate::registry::identity::{
     Authentication, AuthenticationDraft, IdentityDraft, ModuleIdentity, check_status_reason,
 };
 use crate::registry::{self, Birth, modules};
+use crate::route::Routing;
+use crate::route::properties::{EndpointKind, EndpointProperties, RoutingProperties};
 use crate::session::check_metric;
 use crate::store::{ModuleRecord, Record};
 use crate::time::Timestamp;
@@ -28,6 +30,8 @@ pub struct Snapshot {
     pub devices: Vec<Arc<Record>>,
     /// Its configurations.
     pub configurations: Vec<Arc<Configuration>>,
+    /// Where its events go; none if that is not said.
+    pub routing: Option<RoutingProperties>,
 }
 
 impl Snapshot {
@@ -48,7 +52,8 @@ impl Hub {
     pub async fn snapshot(&self) -> Result<Snapshot, HubError> {
         let mut devices = self.records().all().await?;
         devices.sort_by(|one, other| one.identity.id.cmp(&other.identity.id));
-        Ok(Snapshot { devices, configurations: self.configurations().all().await? })
+        let configurations = self.configurations().all().await?;
+        Ok(Snapshot { devices, configurations, routing: Some(self.routes().clone()) })
     }
 }
 
@@ -59,6 +64,18 @@ pub struct Restoring<'a> {
     pub now: Timestamp,
     /// Where keys and versions come from that the document leaves out.
     pub random: &'a Random,
+    /// Which folders routes may write to.
+    pub folders: Folders<'a>,
+}
+
+/// Which folders the routes of a document may write to: that is for whoever starts the program to
+/// say, and not for everybody who may bring a document.
+#[derive(Clone, Copy, Debug)]
+pub enum Folders<'a> {
+    /// All.
+    All,
+    /// Those that are endpoints by these rules.
+    Of(&'a RoutingProperties),
 }
 
 /// What a document says of an identity beside what callers of the registry write.
@@ -177,11 +194,40 @@ impl Restoring<'_> {
         Ok(new.with_history(created, updated, version))
     }
 
+    /// Rules for where events go.
+    ///
+    /// # Errors
+    ///
+    /// Every rule that they break.
+    pub fn routing(&self, properties: RoutingProperties) -> Result<RoutingProperties, Vec<String>> {
+        let foreign = properties.endpoints.iter().filter(|one| !self.folders.allow(one));
+        let foreign = foreign.map(|one| {
+            let name = &one.name;
+            format!("endpoint {name:?} is a folder that the hub did not begin with, and others are not taken here, since they are written to")
+        });
+        let mut mistakes: Vec<_> = foreign.collect();
+        if let Err(broken) = Routing::new(&properties) {
+            mistakes.extend(broken.iter().map(ToString::to_string));
+        }
+        if mistakes.is_empty() { Ok(properties) } else { Err(mistakes) }
+    }
+
     fn birth(&self, history: IdentityHistory) -> Birth {
         let new = Birth::at(self.now, self.random);
         Birth {
             generation: history.generation.unwrap_or(new.generation),
             version: history.version.unwrap_or(new.version),
+        }
+    }
+}
+
+impl Folders<'_> {
+    fn allow(&self, endpoint: &EndpointProperties) -> bool {
+        match (&endpoint.kind, self) {
+            (EndpointKind::Folder(_), Self::Of(known)) => {
+                known.endpoints.iter().any(|one| one.kind == endpoint.kind)
+            }
+            _ => true,
         }
     }
 }

@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 
 use iothub_core::event::EventSource;
-use iothub_core::limits;
 use iothub_core::route::Routing;
 use iothub_core::route::properties::{
-    EndpointKind, EndpointProperties, EnrichmentProperties, FallbackRouteProperties,
+    EndpointDraft, EndpointProperties, EnrichmentProperties, FallbackRouteProperties,
     RouteProperties, RoutingProperties,
 };
 use iothub_wire::json::field::unknown_field;
@@ -14,7 +13,6 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::sources::{Layers, Mistake};
-use crate::endpoints::is_url;
 
 /// The tables that say where events go.
 pub(super) const TABLES: [&str; 4] = ["endpoint", "route", "fallback-route", "enrichment"];
@@ -29,20 +27,12 @@ const ENRICHMENT: [&str; 3] = ["key", "value", "endpoints"];
 struct Endpoint {
     name: String,
     #[serde(rename = "type")]
-    kind: Kind,
+    kind: String,
     partitions: Option<usize>,
     #[serde(default)]
     consumer_groups: Vec<String>,
     path: Option<PathBuf>,
     url: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
-#[serde(rename_all = "kebab-case")]
-enum Kind {
-    EventHub,
-    Folder,
-    Webhook,
 }
 
 #[derive(Deserialize)]
@@ -130,37 +120,17 @@ fn entry_of<E: DeserializeOwned>(entry: toml::Value, fields: &[&str]) -> Result<
 
 fn endpoint(entry: Endpoint) -> Result<EndpointProperties, String> {
     let Endpoint { name, kind, partitions, consumer_groups, path, url } = entry;
-    let foreign = [
-        ("partitions", partitions.is_some(), Kind::EventHub),
-        ("consumer-groups", !consumer_groups.is_empty(), Kind::EventHub),
-        ("path", path.is_some(), Kind::Folder),
-        ("url", url.is_some(), Kind::Webhook),
-    ];
-    if let Some((key, ..)) = foreign.iter().find(|(_, said, of)| *said && *of != kind) {
-        return Err(format!("{key} is not for an endpoint of this type"));
-    }
-    let kind = match kind {
-        Kind::EventHub => EndpointKind::EventHub {
-            partitions: partitions.unwrap_or(limits::EVENT_PARTITIONS),
-            consumer_groups,
-        },
-        Kind::Folder => EndpointKind::Folder(path.ok_or("path is missing")?),
-        Kind::Webhook => {
-            let url = url.ok_or("url is missing")?;
-            if !is_url(&url) {
-                return Err(format!("url is {url:?}, expected http://… or https://…"));
-            }
-            EndpointKind::Webhook(url)
-        }
-    };
-    Ok(EndpointProperties { name, kind })
+    let draft = EndpointDraft { name, kind, partitions, consumer_groups, path, url };
+    draft.settle().map_err(|mistakes| {
+        mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", and ")
+    })
 }
 
 fn route(entry: Route) -> Result<RouteProperties, String> {
     let source = match &entry.source {
         None => EventSource::Telemetry,
         Some(name) => EventSource::of_route(name).ok_or_else(|| {
-            let known = EventSource::ALL.map(EventSource::route_source).join(", ");
+            let known = EventSource::route_sources();
             format!("source is {name:?}, expected one of {known}")
         })?,
     };

@@ -354,13 +354,13 @@ fn all_mistakes_of_where_events_go_are_told_at_once() {
     "#;
     let mistakes = Case { file: Some(file), ..Case::default() }.resolve().unwrap_err();
     let expected = [
-        "endpoint a: unknown variant `queue`",
-        "endpoint b: url is not for an endpoint of this type",
-        "endpoint c: url is \"ftp://x\", expected http://… or https://…",
+        "endpoint a: type is \"queue\", expected one of event-hub, folder, webhook",
+        "endpoint b: an endpoint of type folder has no url, and path is missing",
         "route r: source is \"Telemetry\", expected one of DeviceMessages",
         "route s: there is no field \"endpoint\", expected name, source, condition, endpoints or enabled",
+        "endpoint \"c\" has the url \"ftp://x\", expected http://… or https://…",
         "route \"t\" has a condition that cannot be read",
-        "route \"t\" names the endpoint \"nowhere\", expected one of events",
+        "route \"t\" names the endpoint \"nowhere\", expected one of events, c",
     ];
     assert_eq!(mistakes.len(), expected.len(), "{mistakes:#?}");
     for (mistake, expected) in mistakes.iter().zip(expected) {

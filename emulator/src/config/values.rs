@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use iothub_core::route::is_consumer_group;
 use iothub_core::throttle::Tier;
 
 use super::{AdminToken, HostName, HubKeys, KeyAlgorithm, LogFormat};
@@ -144,11 +145,6 @@ impl Kind<String> {
         parse: |text| is_hub_name(text).then(|| text.to_owned()),
         expected: "3 to 50 letters, digits and inner hyphens",
     };
-}
-
-fn is_consumer_group(text: &str) -> bool {
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-    (1..=50).contains(&text.len()) && text.bytes().all(legal)
 }
 
 fn duration(text: &str) -> Option<Duration> {

@@ -127,11 +127,5 @@ fn agent(url: &str) -> Agent {
     config.build().new_agent()
 }
 
-/// Whether a text is the address of a webhook.
-pub(crate) fn is_url(text: &str) -> bool {
-    text.parse::<Uri>()
-        .is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some())
-}
-
 // The largest event finds room.
 const _: () = assert!(limits::ENDPOINT_QUEUE_BYTES >= limits::EVENT_BYTES * 2);

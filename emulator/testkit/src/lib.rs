@@ -57,6 +57,27 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! One with routes of its own:
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # use iothub_testkit::WantedHub;
+//! # use serde_json::json;
+//! # let emulator = iothub_testkit::Emulator::start().await?;
+//! let routing = json!({
+//!     "endpoints": [{"name": "alerts", "type": "event-hub"}],
+//!     "routes": [{"name": "hot", "condition": "level = 'hot'", "endpointNames": ["alerts"]}],
+//! });
+//! let wanted = WantedHub { routing: Some(routing), ..WantedHub::default() };
+//! let hub = emulator.create_hub_with(wanted)?;
+//! let (name, alerts) = &hub.event_hubs[0];
+//! println!("read {name} with {alerts}");
+//! # assert_eq!(name, "alerts");
+//! # Ok(())
+//! # }
+//! ```
 
 #[cfg(feature = "container")]
 pub mod container;
@@ -72,13 +93,13 @@ use iothub_core::hub::Hub;
 use iothub_core::ids::{DeviceId, Precondition};
 use iothub_core::registry::identity::{Authentication, IdentityDraft};
 use iothub_core::session::ServiceSession;
+use iothub_emulator::Harness as _;
 use iothub_emulator::StartError;
 use iothub_emulator::config::HostName;
 pub use iothub_emulator::config::{Config, Tier};
 pub use iothub_emulator::{
-    CertificateKind, ClockFacts, Expectation, HubFacts, HubRefusal, Turn, Unmet,
+    CertificateKind, ClockFacts, Expectation, HubFacts, HubRefusal, Turn, Unmet, WantedHub,
 };
-use iothub_emulator::{Harness as _, WantedHub};
 use iothub_wire::connection_string::{DeviceConnectionString, Host};
 use serde_json::{Value, json};
 
@@ -226,7 +247,17 @@ impl Emulator {
     ///
     /// There are too many, or it cannot be served.
     pub fn create_hub(&self) -> Result<HubFacts, HubRefusal> {
-        self.0.hubs().create(WantedHub { random_keys: true, ..WantedHub::default() })
+        self.create_hub_with(WantedHub::default())
+    }
+
+    /// The same with a name, with what it begins with (a document as of [`Emulator::snapshot_hub`]),
+    /// or with routes; its keys are its own in any case.
+    ///
+    /// # Errors
+    ///
+    /// As [`Emulator::create_hub`], or there is one of that name, or a document has mistakes.
+    pub fn create_hub_with(&self, wanted: WantedHub) -> Result<HubFacts, HubRefusal> {
+        self.0.hubs().create(WantedHub { random_keys: true, ..wanted })
     }
 
     /// Ends a hub that was made, and its connections.
@@ -238,7 +269,7 @@ impl Emulator {
         self.0.hubs().delete(name).await
     }
 
-    /// All that a hub holds, as a JSON document: devices, twins, modules and configurations.
+    /// All that a hub holds, as a JSON document: devices, twins, modules, configurations and routes.
     ///
     /// # Errors
     ///

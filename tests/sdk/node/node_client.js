@@ -44,12 +44,8 @@ test('hubs_side_by_side_each_have_their_device', async () => {
   );
 });
 
-test('events_are_read', async () => {
-  const hub = await (await started).createHub();
-  const device = await hub.createDevice('dev1');
-  const client = Client.fromConnectionString(device.connectionString, Mqtt);
-  await client.sendEvent(new Message('hello'));
-  const reader = new EventHubConsumerClient('$Default', hub.eventHubConnectionString);
+async function firstEvent(connectionString) {
+  const reader = new EventHubConsumerClient('$Default', connectionString);
   const body = await new Promise((resolve, reject) => {
     reader.subscribe(
       {
@@ -59,8 +55,35 @@ test('events_are_read', async () => {
       { startPosition: earliestEventPosition, skipParsingBodyAsJson: true },
     );
   });
-  assert.equal(body.toString(), 'hello');
   await reader.close();
+  return body.toString();
+}
+
+test('events_are_read', async () => {
+  const hub = await (await started).createHub();
+  const device = await hub.createDevice('dev1');
+  const client = Client.fromConnectionString(device.connectionString, Mqtt);
+  await client.sendEvent(new Message('hello'));
+  assert.equal(await firstEvent(hub.eventHubConnectionString), 'hello');
+  await client.close();
+  await hub.delete();
+});
+
+test('a_hub_has_routes_of_its_own', async () => {
+  const routing = {
+    endpoints: [{ name: 'alerts', type: 'event-hub' }],
+    routes: [{ name: 'hot', condition: "level = 'hot'", endpointNames: ['alerts'] }],
+  };
+  const hub = await (await started).createHub({ routing });
+  const device = await hub.createDevice('dev1');
+  const client = Client.fromConnectionString(device.connectionString, Mqtt);
+  for (const level of ['cold', 'hot']) {
+    const message = new Message(level);
+    message.properties.add('level', level);
+    await client.sendEvent(message);
+  }
+  assert.equal(await firstEvent(hub.eventHubConnectionStrings.alerts), 'hot');
+  assert.equal(await firstEvent(hub.eventHubConnectionString), 'cold');
   await client.close();
   await hub.delete();
 });

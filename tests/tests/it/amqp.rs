@@ -1,7 +1,7 @@
 //! AMQP by bytes written by hand: what no SDK would send.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use iothub_core::auth::sas::sign;
@@ -116,17 +116,26 @@ impl Answer {
 
 impl Client {
     fn connect(hub: &Hub) -> Self {
-        let stream = TcpStream::connect(hub.emulator.amqp_addr().unwrap()).unwrap();
+        Self::connect_at(hub.emulator.amqp_addr().unwrap())
+    }
+
+    fn connect_at(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Self(stream)
     }
 
     /// Without SASL, up to a session on channel 0.
     pub(crate) fn open(hub: &Hub) -> Self {
-        let mut client = Self::connect(hub);
+        Self::open_at(hub.emulator.amqp_addr().unwrap(), hub.host())
+    }
+
+    /// The same at another place.
+    pub(crate) fn open_at(address: SocketAddr, host: &str) -> Self {
+        let mut client = Self::connect_at(address);
         client.send(&AMQP);
         assert_eq!(client.take(8), AMQP);
-        client.send(&performative(0x10, &[&text("me"), &text(hub.host())]));
+        client.send(&performative(0x10, &[&text("me"), &text(host)]));
         client.send(&performative(0x11, &[NULL, &uint(0), &uint(1000), &uint(1000)]));
         client.expect(0x10);
         client.expect(0x11);

@@ -60,14 +60,14 @@ pub(crate) fn follow(hub: &Hub, request: &str) -> (String, BufReader<TcpStream>)
 }
 
 /// A back end of a hub that the harness made.
-fn rest(hub: &Hub, made: &Value) -> Rest {
+pub(crate) fn rest(hub: &Hub, made: &Value) -> Rest {
     let text = made["connectionStrings"]["iothubowner"].as_str().unwrap();
     let owner = ServiceConnectionString::parse(text).unwrap();
     let authority = format!("{}:{}", owner.host.name, owner.host.port.unwrap_or(443));
     Rest::new(&authority, &owner, hub.emulator.ca_pem().as_bytes())
 }
 
-fn put_device(rest: &Rest, id: &str) {
+pub(crate) fn put_device(rest: &Rest, id: &str) {
     let keys = json!({"primaryKey": key(1).as_base64(), "secondaryKey": key(2).as_base64()});
     let body = json!({"deviceId": id, "authentication": {"type": "sas", "symmetricKey": keys}});
     rest.put(&format!("/devices/{id}"), &body.to_string()).expect(200);
@@ -245,7 +245,7 @@ fn what_cannot_be_done_is_said() {
             "POST /hubs",
             r#"{"size": 1}"#,
             400,
-            "there is no field \"size\", expected name, keys or seed",
+            "there is no field \"size\", expected name, keys, seed or routing",
         ),
         ("GET /hubs/none", "", 404, "there is no hub \"none\""),
         ("GET /nothing", "", 404, "there is nothing at /nothing"),

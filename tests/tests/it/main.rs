@@ -38,6 +38,7 @@ mod modules;
 mod policies;
 mod query;
 mod registry;
+mod routes;
 mod service_twin;
 mod session;
 mod shutdown;

@@ -278,7 +278,7 @@ fn a_hub_that_is_made_can_begin_with_something_too() {
     let wrong = r#"{"name": "other", "seed": {"device": []}}"#;
     let (status, answer) = admin(&hub, "POST /hubs", wrong);
     let expected =
-        "seed: there is no field \"device\", expected version, devices or configurations";
+        "seed: there is no field \"device\", expected version, devices, configurations or routing";
     assert_eq!((status, &answer["message"]), (400, &json!(expected)));
     let (status, answer) = admin(&hub, "POST /hubs", r#"{"seed": 1}"#);
     let expected = "seed: the document is a number, expected an object";

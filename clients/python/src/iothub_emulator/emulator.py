@@ -113,10 +113,11 @@ class Emulator:
         name: Optional[str] = None,
         keys: str = "random",
         seed: Optional[Mapping[str, Any]] = None,
+        routing: Optional[Mapping[str, Any]] = None,
     ) -> Hub:
         """Makes a hub at an address of its own (on Linux) so that every SDK finds it; empty, or with
-        what a snapshot says."""
-        wanted = {"name": name, "keys": keys, "seed": seed}
+        what a snapshot says; with routes, as ``routing`` in a snapshot has them."""
+        wanted = {"name": name, "keys": keys, "seed": seed, "routing": routing}
         said = {field: value for field, value in wanted.items() if value is not None}
         return Hub(self, self.ask("POST", "/hubs", said))
 

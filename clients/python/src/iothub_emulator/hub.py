@@ -42,6 +42,10 @@ class Hub:
         #: By the name of the policy.
         self.connection_strings: Dict[str, str] = dict(facts["connectionStrings"])
         self.event_hub_connection_string: str = facts["eventHubConnectionString"]
+        #: Of the further event hubs that its routes go to, by their names, as it was made.
+        self.event_hub_connection_strings: Dict[str, str] = dict(
+            facts["eventHubConnectionStrings"]
+        )
 
     @property
     def connection_string(self) -> str:
@@ -53,7 +57,7 @@ class Hub:
         self._emulator.ask("POST", f"/hubs/{self.name}/reset")
 
     def snapshot(self) -> Dict[str, Any]:
-        """All that the hub holds: its devices, twins, modules and configurations."""
+        """All that the hub holds: its devices, twins, modules, configurations and routes."""
         taken: Dict[str, Any] = self._emulator.ask("GET", f"/hubs/{self.name}/snapshot")
         return taken
 

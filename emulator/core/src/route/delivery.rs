@@ -56,7 +56,7 @@ pub(crate) struct Routed {
 impl Routing {
     /// Lets `outlet` find what is behind each endpoint.
     pub fn wired(self, outlet: impl FnMut(&EndpointProperties) -> Outlet) -> Wiring {
-        let outlets = self.endpoints.iter().map(outlet).collect();
+        let outlets = self.properties.endpoints.iter().map(outlet).collect();
         Wiring::new(self, outlets)
     }
 }
@@ -86,7 +86,7 @@ impl Wiring {
 
     /// The event hubs among the endpoints.
     pub(crate) fn event_hubs(&self, created: Timestamp) -> Vec<EventHub> {
-        let endpoints = self.routing.endpoints.iter().zip(&self.outlets);
+        let endpoints = self.routing.properties.endpoints.iter().zip(&self.outlets);
         let event_hub =
             |(endpoint, outlet): (&EndpointProperties, &Outlet)| match (&endpoint.kind, outlet) {
                 (EndpointKind::EventHub { consumer_groups, .. }, Outlet::EventHub(log)) => {

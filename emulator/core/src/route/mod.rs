@@ -9,6 +9,8 @@ mod enrichment;
 pub mod properties;
 pub mod trial;
 
+use http::Uri;
+
 use crate::event::EventSource;
 use crate::limits;
 use crate::query::RouteCondition;
@@ -33,7 +35,8 @@ const RESERVED: [&str; 4] =
 /// Rules for where events go, which hold together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Routing {
-    endpoints: Vec<EndpointProperties>,
+    /// What somebody configured.
+    properties: RoutingProperties,
     routes: Vec<Route>,
     /// None if it is disabled.
     fallback: Option<Route>,
@@ -99,6 +102,18 @@ pub enum RoutingMistake {
         /// Its name.
         name: String,
     },
+    /// A route or an enrichment names more endpoints than there can be.
+    #[error("{what} {name:?} names {count} endpoints, expected at most {max}")]
+    ManyEndpoints {
+        /// Which kind of rule.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// How many.
+        count: usize,
+        /// How many it may name.
+        max: usize,
+    },
     /// A route or an enrichment names an endpoint that is not there.
     #[error("{what} {name:?} names the endpoint {endpoint:?}, expected one of {expected}")]
     UnknownEndpoint {
@@ -138,6 +153,24 @@ pub enum RoutingMistake {
         /// How many.
         count: usize,
     },
+    /// A consumer group has a name that the service does not take.
+    #[error(
+        "endpoint {name:?} has the consumer group {group:?}, expected 1 to 50 letters, digits, dots, hyphens and underscores"
+    )]
+    ConsumerGroup {
+        /// The endpoint.
+        name: String,
+        /// The consumer group.
+        group: String,
+    },
+    /// A webhook has an address that is none.
+    #[error("endpoint {name:?} has the url {url:?}, expected http://… or https://…")]
+    Url {
+        /// The endpoint.
+        name: String,
+        /// The address.
+        url: String,
+    },
 }
 
 impl Default for Routing {
@@ -151,7 +184,7 @@ impl Default for Routing {
             enabled: true,
         };
         Self {
-            endpoints: Vec::new(),
+            properties: RoutingProperties::default(),
             routes: Vec::new(),
             fallback: Some(fallback),
             enrichments: Vec::new(),
@@ -166,7 +199,7 @@ impl Routing {
     ///
     /// Every mistake that there is, not only the first.
     pub fn new(properties: &RoutingProperties) -> Result<Self, Vec<RoutingMistake>> {
-        let mut check = Check { endpoints: &properties.endpoints, mistakes: Vec::new() };
+        let mut check = Check::new(&properties.endpoints);
         check.endpoints();
         let routes = check.routes(&properties.routes);
         let fallback = check.fallback(&properties.fallback_route);
@@ -174,7 +207,12 @@ impl Routing {
         if !check.mistakes.is_empty() {
             return Err(check.mistakes);
         }
-        Ok(Self { endpoints: properties.endpoints.clone(), routes, fallback, enrichments })
+        Ok(Self { properties: properties.clone(), routes, fallback, enrichments })
+    }
+
+    /// What it was made of.
+    pub fn properties(&self) -> &RoutingProperties {
+        &self.properties
     }
 
     /// Whether a route takes events of this source, so that they are worth making.
@@ -231,34 +269,60 @@ impl Route {
     }
 }
 
-/// Looks at rules, and notes what is wrong.
+/// Looks at rules, and notes what is wrong. Of what there is too much, no more is looked at than
+/// there may be: whoever writes the rules has no say in how long that takes.
 struct Check<'p> {
     endpoints: &'p [EndpointProperties],
+    /// Whether there are others than those, which rules may name.
+    more_endpoints: bool,
     mistakes: Vec<RoutingMistake>,
 }
 
-impl Check<'_> {
+impl<'p> Check<'p> {
+    fn new(endpoints: &'p [EndpointProperties]) -> Self {
+        let mut check = Self { endpoints: &[], more_endpoints: false, mistakes: Vec::new() };
+        check.endpoints = check.at_most(limits::ROUTING_ENDPOINTS, "endpoints", endpoints);
+        check.more_endpoints = check.endpoints.len() < endpoints.len();
+        check
+    }
+
     fn endpoints(&mut self) {
-        self.count("endpoints", self.endpoints.len(), limits::ROUTING_ENDPOINTS);
         self.names("endpoint", self.endpoints.iter().map(|endpoint| endpoint.name.as_str()));
         for EndpointProperties { name, kind } in self.endpoints {
             if RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(name)) {
                 self.mistakes.push(RoutingMistake::Reserved(name.clone()));
             }
-            let EndpointKind::EventHub { partitions, consumer_groups } = kind else { continue };
-            let name = name.clone();
-            if !limits::EVENT_PARTITION_COUNTS.contains(partitions) {
-                let partitions = *partitions;
-                self.mistakes.push(RoutingMistake::Partitions { name, partitions });
-            } else if consumer_groups.len() > limits::CONSUMER_GROUPS {
-                let count = consumer_groups.len();
-                self.mistakes.push(RoutingMistake::ConsumerGroups { name, count });
+            match kind {
+                EndpointKind::EventHub { partitions, consumer_groups } => {
+                    self.event_hub(name, *partitions, consumer_groups);
+                }
+                EndpointKind::Webhook(url) if !is_url(url) => {
+                    let (name, url) = (name.clone(), url.clone());
+                    self.mistakes.push(RoutingMistake::Url { name, url });
+                }
+                EndpointKind::Webhook(_) | EndpointKind::Folder(_) => {}
             }
         }
     }
 
+    fn event_hub(&mut self, name: &str, partitions: usize, consumer_groups: &[String]) {
+        if !limits::EVENT_PARTITION_COUNTS.contains(&partitions) {
+            let name = name.to_owned();
+            self.mistakes.push(RoutingMistake::Partitions { name, partitions });
+        }
+        let count = consumer_groups.len();
+        if count > limits::CONSUMER_GROUPS {
+            self.mistakes.push(RoutingMistake::ConsumerGroups { name: name.to_owned(), count });
+            return;
+        }
+        for group in consumer_groups.iter().filter(|group| !is_consumer_group(group)) {
+            let (name, group) = (name.to_owned(), group.clone());
+            self.mistakes.push(RoutingMistake::ConsumerGroup { name, group });
+        }
+    }
+
     fn routes(&mut self, routes: &[RouteProperties]) -> Vec<Route> {
-        self.count("routes", routes.len(), limits::ROUTES);
+        let routes = self.at_most(limits::ROUTES, "routes", routes);
         self.names("route", routes.iter().map(|route| route.name.as_str()));
         routes.iter().map(|route| self.route(route)).collect()
     }
@@ -285,7 +349,7 @@ impl Check<'_> {
     }
 
     fn enrichments(&mut self, enrichments: &[EnrichmentProperties]) -> Vec<Enrichment> {
-        self.count("enrichments", enrichments.len(), limits::ENRICHMENTS);
+        let enrichments = self.at_most(limits::ENRICHMENTS, "enrichments", enrichments);
         let check = |enrichment: &EnrichmentProperties| {
             if !is_property_name(&enrichment.key) {
                 self.mistakes.push(RoutingMistake::Key(enrichment.key.clone()));
@@ -305,8 +369,14 @@ impl Check<'_> {
     }
 
     fn targets(&mut self, what: &'static str, name: &str, endpoints: &[String]) -> Vec<Target> {
-        if endpoints.is_empty() {
+        let (count, max) = (endpoints.len(), limits::RULE_ENDPOINTS);
+        if count == 0 {
             self.mistakes.push(RoutingMistake::NoEndpoint { what, name: name.to_owned() });
+        }
+        if count > max {
+            let name = name.to_owned();
+            self.mistakes.push(RoutingMistake::ManyEndpoints { what, name, count, max });
+            return Vec::new();
         }
         endpoints.iter().filter_map(|endpoint| self.target(what, name, endpoint)).collect()
     }
@@ -316,8 +386,9 @@ impl Check<'_> {
             return Some(Target::BuiltIn);
         }
         let found = self.endpoints.iter().position(|one| one.name.eq_ignore_ascii_case(endpoint));
-        if found.is_none() {
+        if found.is_none() && !self.more_endpoints {
             let known = self.endpoints.iter().map(|endpoint| endpoint.name.as_str());
+            let known = known.filter(|name| is_name(name));
             self.mistakes.push(RoutingMistake::UnknownEndpoint {
                 what,
                 name: name.to_owned(),
@@ -328,10 +399,14 @@ impl Check<'_> {
         found.map(Target::Custom)
     }
 
-    fn count(&mut self, what: &'static str, count: usize, max: usize) {
+    /// As many of them as there may be; says so if there are more.
+    fn at_most<'a, T>(&mut self, max: usize, what: &'static str, all: &'a [T]) -> &'a [T] {
+        let Some(first) = all.get(..max) else { return all };
+        let count = all.len();
         if count > max {
             self.mistakes.push(RoutingMistake::TooMany { what, count, max });
         }
+        first
     }
 
     fn names<'n>(&mut self, what: &'static str, names: impl Iterator<Item = &'n str>) {
@@ -351,6 +426,18 @@ impl Check<'_> {
 fn is_name(text: &str) -> bool {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
     (1..=64).contains(&text.len()) && text.bytes().all(legal)
+}
+
+/// Whether a text can be the name of a consumer group.
+pub fn is_consumer_group(text: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    (1..=50).contains(&text.len()) && text.bytes().all(legal)
+}
+
+/// Whether a text is the address of a webhook.
+fn is_url(text: &str) -> bool {
+    text.parse::<Uri>()
+        .is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some())
 }
 
 /// The characters that the names of application properties may have over every protocol.

@@ -43,13 +43,21 @@ fn all_mistakes_are_named_at_once() {
             endpoint("Twice"),
             EndpointProperties {
                 name: "wide".to_owned(),
-                kind: EndpointKind::EventHub { partitions: 33, consumer_groups: Vec::new() },
+                kind: EndpointKind::EventHub {
+                    partitions: 33,
+                    consumer_groups: vec!["team".to_owned(), "a/b".to_owned()],
+                },
+            },
+            EndpointProperties {
+                name: "web".to_owned(),
+                kind: EndpointKind::Webhook("ftp://x".to_owned()),
             },
         ],
         routes: vec![
             route("r", "nowhere", "true"),
             route("s", "events", "level >"),
             RouteProperties { endpoint_names: Vec::new(), ..route("t", "", "true") },
+            RouteProperties { endpoint_names: vec!["x".to_owned(); 12], ..route("u", "", "true") },
         ],
         enrichments: vec![EnrichmentProperties {
             key: "not legal".to_owned(),
@@ -65,9 +73,12 @@ fn all_mistakes_are_named_at_once() {
         "two endpoints have the name \"Twice\"",
         "endpoint has the name \"events\", which the service keeps",
         "endpoint \"wide\" has 33 partitions, expected 2 to 32",
-        "route \"r\" names the endpoint \"nowhere\", expected one of events, a b, events, twice",
+        "endpoint \"wide\" has the consumer group \"a/b\", expected 1 to 50 letters",
+        "endpoint \"web\" has the url \"ftp://x\", expected http://… or https://…",
+        "route \"r\" names the endpoint \"nowhere\", expected one of events, events, twice",
         "route \"s\" has a condition that cannot be read: SQL query parse failed",
         "route \"t\" names no endpoint",
+        "route \"u\" names 12 endpoints, expected at most 11",
         "enrichment has the key \"not legal\", expected the name of a property",
         "enrichment \"not legal\" names the endpoint \"elsewhere\"",
     ];
@@ -101,6 +112,43 @@ fn there_are_so_many_and_no_more() {
         "there are 11 enrichments, expected at most 10",
     ];
     assert_eq!(told, expected);
+}
+
+#[test]
+fn very_many_names_are_not_compared() {
+    let endpoints = (0..200_000).map(|index| endpoint(&format!("n{index}"))).collect();
+    let routes = (0..200_000).map(|index| RouteProperties::new(&format!("n{index}"), "n199999"));
+    let properties =
+        RoutingProperties { endpoints, routes: routes.collect(), ..RoutingProperties::default() };
+    // Some hours, if each were compared with each.
+    let told = Routing::new(&properties).unwrap_err();
+    assert_eq!(told.len(), 2, "{told:?}");
+}
+
+#[test]
+fn an_endpoint_has_what_its_kind_has() {
+    let draft = |kind: &str| EndpointDraft { kind: kind.to_owned(), ..EndpointDraft::default() };
+    let path = Some("/x".into());
+    let url = Some("http://x".to_owned());
+    assert_eq!(draft("event-hub").settle().unwrap().kind, EndpointKind::event_hub());
+    let table = [
+        (draft("queue"), "type is \"queue\", expected one of event-hub, folder, webhook"),
+        (draft("folder"), "path is missing"),
+        (draft("webhook"), "url is missing"),
+        (
+            EndpointDraft { url, partitions: Some(2), ..draft("folder") },
+            "an endpoint of type folder has no partitions; an endpoint of type folder has no url; path is missing",
+        ),
+        (
+            EndpointDraft { path, consumer_groups: vec!["a".to_owned()], ..draft("webhook") },
+            "an endpoint of type webhook has no consumer groups; an endpoint of type webhook has no path; url is missing",
+        ),
+    ];
+    for (draft, expected) in table {
+        let mistakes = draft.settle().unwrap_err();
+        let told: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
+        assert_eq!(told.join("; "), expected);
+    }
 }
 
 #[test]

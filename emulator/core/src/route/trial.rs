@@ -80,7 +80,9 @@ impl Routing {
     pub(super) fn name_of(&self, target: Target) -> Option<&str> {
         match target {
             Target::BuiltIn => Some(BUILT_IN),
-            Target::Custom(index) => self.endpoints.get(index).map(|found| found.name.as_str()),
+            Target::Custom(index) => {
+                self.properties.endpoints.get(index).map(|found| found.name.as_str())
+            }
         }
     }
 }

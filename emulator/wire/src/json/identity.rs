@@ -11,7 +11,7 @@ use iothub_core::twin::Document;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{object_member, text, text_member, unexpected};
+use super::{object_member, text, text_member, texts_member, unexpected};
 use crate::api_version::ApiVersion;
 
 /// Which request a device document answers: the service writes some things differently.
@@ -210,18 +210,7 @@ pub(super) fn parse_status(body: &Document) -> Result<Status, HubError> {
 }
 
 pub(super) fn parse_scopes(body: &Document) -> Result<Vec<String>, HubError> {
-    let scopes = match body.get("parentScopes") {
-        None | Some(Value::Null) => return Ok(Vec::new()),
-        Some(Value::Array(scopes)) => scopes,
-        Some(other) => return Err(unexpected("parentScopes", other, "an array")),
-    };
-    scopes
-        .iter()
-        .map(|scope| match scope {
-            Value::String(scope) => Ok(scope.clone()),
-            other => Err(unexpected("parentScopes[]", other, "a string")),
-        })
-        .collect()
+    Ok(texts_member(body, "parentScopes")?.unwrap_or_default())
 }
 
 pub(super) fn parse_authentication(mut body: Document) -> Result<AuthenticationDraft, HubError> {

@@ -103,6 +103,29 @@ fn object_member(object: &mut Document, name: &str) -> Result<Option<Document>, 
     }
 }
 
+/// A member that may be missing, null or an array of strings.
+fn texts_member(object: &Document, name: &str) -> Result<Option<Vec<String>>, HubError> {
+    let items = match object.get(name) {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::Array(items)) => items,
+        Some(other) => return Err(unexpected(name, other, "an array")),
+    };
+    let text = |item: &Value| match item {
+        Value::String(text) => Ok(text.clone()),
+        other => Err(unexpected(&format!("{name}[]"), other, "a string")),
+    };
+    items.iter().map(text).collect::<Result<_, _>>().map(Some)
+}
+
+/// A member that may be missing, null, true or false.
+fn switch_member(object: &Document, name: &str) -> Result<Option<bool>, HubError> {
+    match object.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Bool(switch)) => Ok(Some(*switch)),
+        Some(other) => Err(unexpected(name, other, "a boolean")),
+    }
+}
+
 /// A member that may be missing, null or a string; an empty one counts as missing.
 fn text_member(object: &Document, name: &str) -> Result<Option<String>, HubError> {
     match object.get(name) {

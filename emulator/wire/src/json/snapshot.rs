@@ -1,10 +1,12 @@
 //! A whole hub in one document. Its parts are the service's own: the documents of the identity
-//! registry with the twin in them, and those of configurations, without what is about connections.
+//! registry with the twin in them, those of configurations, and the routing of the control plane,
+//! without what is about connections.
 
 mod body;
 mod members;
 mod mistakes;
 mod read;
+mod routing;
 
 use iothub_core::configuration::{Configuration, Content, MetricQueries};
 use iothub_core::snapshot::Snapshot;
@@ -14,6 +16,7 @@ use serde::Serialize;
 
 use super::identity::{AuthenticationDocument, Capabilities};
 use super::twin::Properties;
+use routing::RoutingDocument;
 
 pub use read::parse;
 
@@ -28,6 +31,7 @@ pub fn document(snapshot: &Snapshot) -> String {
         version: VERSION,
         devices: devices.collect(),
         configurations: configurations.map(|one| ConfigurationDocument::of(one)).collect(),
+        routing: snapshot.routing.as_ref().map(RoutingDocument::of),
     };
     // As with `text`: nothing in it can fail.
     serde_json::to_string_pretty(&document).unwrap_or_default()
@@ -38,6 +42,8 @@ struct HubDocument<'a> {
     version: u64,
     devices: Vec<DeviceDocument<'a>>,
     configurations: Vec<ConfigurationDocument<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    routing: Option<RoutingDocument<'a>>,
 }
 
 #[derive(Serialize)]

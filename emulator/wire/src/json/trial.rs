@@ -144,8 +144,8 @@ impl Draft {
         match (name, value) {
             ("routingSource", value) => {
                 let found = value.as_str().and_then(EventSource::of_route);
-                let sources = || EventSource::ALL.map(EventSource::route_source).join(", ");
-                self.source = found.ok_or_else(|| format!("one of {}", sources()))?;
+                self.source =
+                    found.ok_or_else(|| format!("one of {}", EventSource::route_sources()))?;
             }
             ("twin", Value::Object(twin)) => self.twin = Some(twin.clone()),
             ("message", Value::Object(_)) => {}

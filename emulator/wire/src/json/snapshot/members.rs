@@ -60,7 +60,7 @@ impl Reader<'_> {
         self.parts <= limits::SNAPSHOT_PARTS
     }
 
-    fn id<T>(
+    pub(super) fn id<T>(
         &mut self,
         place: &Place,
         body: &Document,

@@ -28,7 +28,7 @@ use crate::json::configuration::{priority, queries};
 use crate::json::identity::{parse_authentication, parse_iot_edge, parse_scopes, parse_status};
 use crate::json::{object_member, text_member};
 
-const HUB: &[&str] = &["version", "devices", "configurations"];
+const HUB: &[&str] = &["version", "devices", "configurations", "routing"];
 const DEVICE: &[&str] = &[
     "deviceId",
     "status",
@@ -89,7 +89,7 @@ pub fn parse(document: &RawValue, restoring: Restoring<'_>) -> Result<Snapshot, 
 }
 
 pub(super) struct Reader<'a> {
-    restoring: Restoring<'a>,
+    pub(super) restoring: Restoring<'a>,
     pub(super) mistakes: Mistakes,
     /// Devices, modules and configurations so far.
     pub(super) parts: usize,
@@ -98,7 +98,7 @@ pub(super) struct Reader<'a> {
 impl Reader<'_> {
     fn hub(&mut self, document: &RawValue) -> Snapshot {
         let place = Place::default();
-        let Some(body) = self.body(&place, document, HUB_LISTS) else {
+        let Some(mut body) = self.body(&place, document, HUB_LISTS) else {
             return Snapshot::default();
         };
         let version =
@@ -125,6 +125,7 @@ impl Reader<'_> {
                 ("id", ConfigurationId::parse),
                 Self::configuration,
             ),
+            routing: self.routing(&place, &mut body.members),
         }
     }
 

@@ -1,7 +1,12 @@
 use std::sync::Arc;
 
+use iothub_core::event::EventSource;
 use iothub_core::random::Random;
-use iothub_core::snapshot::Restoring;
+use iothub_core::route::properties::{
+    EndpointKind, EndpointProperties, EnrichmentProperties, FallbackRouteProperties,
+    RouteProperties, RoutingProperties,
+};
+use iothub_core::snapshot::{Folders, Restoring};
 use iothub_core::time::Timestamp;
 use iothub_core::twin::{Dialect, SectionPatch, Twin, TwinPatch, TwinReplacement};
 use proptest::prelude::*;
@@ -12,7 +17,14 @@ use super::*;
 fn read_at(document: Value, seconds: u64) -> Result<Snapshot, Vec<String>> {
     let random = Random::seeded(seconds);
     let document = serde_json::value::to_raw_value(&document).unwrap();
-    parse(&document, Restoring { now: Timestamp::from_unix_seconds(seconds), random: &random })
+    parse(
+        &document,
+        Restoring {
+            now: Timestamp::from_unix_seconds(seconds),
+            random: &random,
+            folders: Folders::All,
+        },
+    )
 }
 
 fn read(document: Value) -> Result<Snapshot, Vec<String>> {
@@ -147,10 +159,140 @@ fn the_document_has_the_shapes_of_the_service() {
             "lastUpdatedTimeUtc": "2026-01-02T00:00:00Z",
             "etag": "Mg==",
         }],
+        "routing": {
+            "endpoints": [
+                {"name": "alerts", "type": "event-hub", "partitions": 2, "consumerGroups": ["team"]},
+                {"name": "archive", "type": "folder", "path": "/archive"},
+                {"name": "web", "type": "webhook", "url": "http://127.0.0.1:9/events"},
+            ],
+            "routes": [{
+                "name": "twins",
+                "source": "TwinChangeEvents",
+                "condition": "$body.t > 30",
+                "endpointNames": ["alerts", "events"],
+                "isEnabled": false,
+            }],
+            "fallbackRoute": {
+                "name": "$fallback",
+                "source": "DeviceMessages",
+                "condition": "a = 'b'",
+                "endpointNames": ["web"],
+                "isEnabled": true,
+            },
+            "enrichments": [{"key": "floor", "value": "", "endpointNames": ["alerts"]}],
+        },
     });
     let written: Value = serde_json::from_str(&document(&read(hub.clone()).unwrap())).unwrap();
     assert_eq!(written, hub);
     assert_eq!(written.to_string(), hub.to_string(), "and its members their order");
+}
+
+#[test]
+fn what_routes_leave_out_is_as_on_the_service() {
+    let routing = json!({
+        "endpoints": [{"name": "alerts", "type": "event-hub"}],
+        "routes": [{"name": "all", "endpointNames": ["alerts"]}],
+    });
+    let expected = RoutingProperties {
+        endpoints: vec![EndpointProperties {
+            name: "alerts".to_owned(),
+            kind: EndpointKind::event_hub(),
+        }],
+        routes: vec![RouteProperties::new("all", "alerts")],
+        ..RoutingProperties::default()
+    };
+    assert_eq!(read(json!({"routing": routing})).unwrap().routing, Some(expected));
+    let empty = read(json!({"routing": {}})).unwrap().routing;
+    assert_eq!(empty, Some(RoutingProperties::default()));
+    assert_eq!(read(json!({"routing": null})).unwrap().routing, None);
+}
+
+#[test]
+fn every_mistake_of_routes_is_told_with_its_place() {
+    let routing = json!({
+        "route": [],
+        "endpoints": [
+            {"name": "a", "type": "queue"},
+            {"name": "b", "type": "folder", "url": "http://x", "consumerGroup": []},
+            {"type": "event-hub", "partitions": "2"},
+            {"name": "c", "type": "event-hub", "partitions": 33},
+            {"name": "d"},
+            7,
+        ],
+        "routes": [
+            {"name": "r", "source": "Telemetry", "endpointNames": "a", "isEnabled": "yes"},
+            {"name": "s", "condition": "x >", "endpointNames": ["a", "b", "d", "nowhere"]},
+            {"endpointNames": [1]},
+            {"name": "t"},
+        ],
+        "fallbackRoute": {"name": "f", "source": "TwinChangeEvents", "endpointNames": ["a", "b"]},
+        "enrichments": [{"key": "k", "endpointNames": ["a"]}, {"key": "a b", "value": 1}],
+    });
+    let expected = [
+        "routing: there is no field \"route\", expected endpoints, routes, fallbackRoute or enrich",
+        "routing.endpoints[0]: type is \"queue\", expected one of event-hub, folder, webhook",
+        "routing.endpoints[1]: there is no field \"consumerGroup\", expected name, type,",
+        "routing.endpoints[1]: an endpoint of type folder has no url",
+        "routing.endpoints[1]: path is missing",
+        "routing.endpoints[2].partitions is a string, expected a number from 2 to 32",
+        "routing.endpoints[2]: name is missing",
+        "routing.endpoints[4]: type is missing",
+        "routing.endpoints[5] is a number, expected an object",
+        "routing.routes[0].source is \"Telemetry\", expected one of DeviceMessages, TwinChange",
+        "routing.routes[0].endpointNames is a string, expected an array",
+        "routing.routes[0].isEnabled is a string, expected a boolean",
+        "routing.routes[2].endpointNames[] is a number, expected a string",
+        "routing.routes[2]: name is missing",
+        "routing.fallbackRoute.name is \"f\", expected $fallback",
+        "routing.fallbackRoute.source is \"TwinChangeEvents\", expected DeviceMessages",
+        "routing.fallbackRoute: endpointNames has 2 names, expected one",
+        "routing.enrichments[0]: value is missing",
+        "routing.enrichments[1].value is a number, expected a string",
+        "routing: endpoint \"c\" has 33 partitions, expected 2 to 32",
+        "routing: route \"s\" has a condition that cannot be read: ",
+        "routing: route \"s\" names the endpoint \"nowhere\", expected one of events, a, b, c, d",
+        "routing: route \"t\" names no endpoint",
+        "routing: enrichment has the key \"a b\", expected the name of a property",
+        "routing: enrichment \"a b\" names no endpoint",
+    ];
+    let told = read(json!({"routing": routing})).unwrap_err();
+    assert_eq!(told.len(), expected.len(), "{told:#?}");
+    for (mistake, expected) in told.iter().zip(expected) {
+        assert!(mistake.starts_with(expected), "{mistake:?}, expected {expected:?}");
+    }
+    let other = json!({"endpoints": {"eventHubs": []}, "routes": 1, "fallbackRoute": []});
+    let expected = [
+        "routing.endpoints is an object, expected an array",
+        "routing.routes is a number, expected an array",
+        "routing.fallbackRoute is an array, expected an object",
+    ];
+    assert_eq!(read(json!({"routing": other})).unwrap_err(), expected);
+}
+
+#[test]
+fn only_folders_that_are_known_are_taken_from_whoever_may_be_far_away() {
+    let folder = |name: &str, path: &str| EndpointProperties {
+        name: name.to_owned(),
+        kind: EndpointKind::Folder(path.into()),
+    };
+    let known = RoutingProperties {
+        endpoints: vec![folder("archive", "/archive")],
+        ..RoutingProperties::default()
+    };
+    let read = |path: &str| {
+        let endpoints = json!([{"name": "a", "type": "folder", "path": path}]);
+        let document = json!({"routing": {"endpoints": endpoints}});
+        let random = Random::seeded(1);
+        let document = serde_json::value::to_raw_value(&document).unwrap();
+        let now = Timestamp::from_unix_seconds(1);
+        parse(&document, Restoring { now, random: &random, folders: Folders::Of(&known) })
+    };
+    assert_eq!(read("/archive").unwrap().routing.unwrap().endpoints, [folder("a", "/archive")]);
+    for other in ["/archive/below", "/etc", "archive"] {
+        let told = read(other).unwrap_err();
+        let expected = "routing: endpoint \"a\" is a folder that the hub did not begin with";
+        assert!(told.len() == 1 && told[0].starts_with(expected), "{told:?}");
+    }
 }
 
 #[test]
@@ -197,7 +339,7 @@ fn every_mistake_is_told_with_its_place() {
         ],
     });
     let expected = [
-        "there is no field \"device\", expected version, devices or configurations",
+        "there is no field \"device\", expected version, devices, configurations or routing",
         "devices[0].deviceId is \"a b\": id has the character ' ', expected letters",
         "devices[0].status is \"on\", expected \"enabled\" or \"disabled\"",
         "devices[0].twin.tags: Property name a.b contains invalid character '.'",
@@ -282,7 +424,11 @@ fn what_cannot_be_read_is_told_with_its_place() {
     for (device, expected) in table {
         let document = format!("{{\"devices\": [{device}]}}");
         let random = Random::seeded(1);
-        let restoring = Restoring { now: Timestamp::from_unix_seconds(1), random: &random };
+        let restoring = Restoring {
+            now: Timestamp::from_unix_seconds(1),
+            random: &random,
+            folders: Folders::All,
+        };
         let told = parse(serde_json::from_str(&document).unwrap(), restoring).unwrap_err();
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(told[0].starts_with(expected), "{told:?}, expected {expected:?}");
@@ -378,6 +524,47 @@ fn device() -> impl Strategy<Value = Value> {
     )
 }
 
+/// Routes that somebody may have configured.
+fn routing() -> impl Strategy<Value = Option<RoutingProperties>> {
+    let kind = prop_oneof![
+        (2_usize..=32, prop::collection::vec("[a-z]{1,3}", 0..3)).prop_map(
+            |(partitions, consumer_groups)| EndpointKind::EventHub { partitions, consumer_groups }
+        ),
+        "/[a-z]{1,3}".prop_map(|path| EndpointKind::Folder(path.into())),
+        "https?://[a-z]{1,3}/".prop_map(EndpointKind::Webhook),
+    ];
+    let sources = prop::sample::select(&EventSource::ALL[..]);
+    let conditions = prop_oneof![Just("true"), Just("$body.t > 30"), Just("a = 'ü'")];
+    let route = (sources, conditions.clone(), any::<bool>());
+    let routes = prop::collection::btree_map("[a-z]{1,3}", route, 0..3);
+    let enrichments = prop::collection::btree_map("[a-z]{1,3}", "\\PC{0,8}", 0..3);
+    let routing = (kind, routes, conditions, any::<bool>(), enrichments).prop_map(
+        |(kind, routes, condition, is_enabled, enrichments)| {
+            let endpoint_names = vec!["E".to_owned(), "events".to_owned()];
+            let route = |(name, (source, condition, is_enabled)): (String, (_, &str, _))| {
+                let (condition, endpoint_names) = (condition.to_owned(), endpoint_names.clone());
+                RouteProperties { name, source, condition, endpoint_names, is_enabled }
+            };
+            let enrichment = |(key, value)| {
+                let endpoint_names = endpoint_names.clone();
+                EnrichmentProperties { key, value, endpoint_names }
+            };
+            let fallback_route = FallbackRouteProperties {
+                condition: condition.to_owned(),
+                endpoint_name: "E".to_owned(),
+                is_enabled,
+            };
+            RoutingProperties {
+                endpoints: vec![EndpointProperties { name: "E".to_owned(), kind }],
+                routes: routes.into_iter().map(route).collect(),
+                fallback_route,
+                enrichments: enrichments.into_iter().map(enrichment).collect(),
+            }
+        },
+    );
+    prop::option::of(routing)
+}
+
 fn hub() -> impl Strategy<Value = Snapshot> {
     let devices = prop::collection::btree_map("[a-zA-Z]{1,4}", device(), 0..4);
     let configuration = (0_i64..5, object(value())).prop_map(|(priority, desired)| {
@@ -386,29 +573,31 @@ fn hub() -> impl Strategy<Value = Snapshot> {
     });
     let configurations = prop::collection::btree_map("[a-z]{1,4}", configuration, 0..3);
     let writes = prop::collection::vec((any::<prop::sample::Index>(), write()), 0..12);
-    (devices, configurations, writes).prop_map(|(devices, configurations, writes)| {
-        let named = |member: &str, items: std::collections::BTreeMap<String, Value>| {
-            let name = |(id, mut item): (String, Value)| {
-                item[member] = id.into();
-                item
+    (devices, configurations, writes, routing()).prop_map(
+        |(devices, configurations, writes, routing)| {
+            let named = |member: &str, items: std::collections::BTreeMap<String, Value>| {
+                let name = |(id, mut item): (String, Value)| {
+                    item[member] = id.into();
+                    item
+                };
+                items.into_iter().map(name).collect::<Vec<_>>()
             };
-            items.into_iter().map(name).collect::<Vec<_>>()
-        };
-        let document = json!({
-            "devices": named("deviceId", devices),
-            "configurations": named("id", configurations),
-        });
-        let mut snapshot = read(document).unwrap();
-        for (time, (which, write)) in writes.into_iter().enumerate() {
-            if snapshot.devices.is_empty() {
-                continue;
+            let document = json!({
+                "devices": named("deviceId", devices),
+                "configurations": named("id", configurations),
+            });
+            let mut snapshot = Snapshot { routing, ..read(document).unwrap() };
+            for (time, (which, write)) in writes.into_iter().enumerate() {
+                if snapshot.devices.is_empty() {
+                    continue;
+                }
+                let now = Timestamp::from_ticks(639_000_000_000_000_000 + time as u64);
+                let record = Arc::make_mut(which.get_mut(&mut snapshot.devices));
+                record.twin = written(&record.twin, write, now);
             }
-            let now = Timestamp::from_ticks(639_000_000_000_000_000 + time as u64);
-            let record = Arc::make_mut(which.get_mut(&mut snapshot.devices));
-            record.twin = written(&record.twin, write, now);
-        }
-        snapshot
-    })
+            snapshot
+        },
+    )
 }
 
 /// Every value of a document, as a JSON pointer.
