@@ -78,7 +78,7 @@ pub(crate) fn transfer(handle: u32, delivery: u32, message: &[u8]) -> Vec<u8> {
     frame(0, &[described(0x14, &fields), message.to_vec()].concat())
 }
 
-pub(crate) fn put_token(name: &str, token: &str) -> Vec<u8> {
+fn put_token(name: &str, token: &str) -> Vec<u8> {
     let properties = map(&[("operation", "put-token"), ("name", name)]);
     [described(0x74, &properties), described(0x77, &text(token))].concat()
 }
@@ -140,6 +140,15 @@ impl Client {
         client.expect(0x10);
         client.expect(0x11);
         client
+    }
+
+    /// Gives a token for the resource of this name, over links 0 and 1.
+    pub(crate) fn claim(&mut self, resource: &str, token: &str) {
+        self.send(&attach(0, false, "$cbs"));
+        self.send(&attach(1, true, "$cbs"));
+        self.send(&flow(1, 100));
+        self.send(&transfer(0, 0, &put_token(resource, token)));
+        assert!(self.await_answer(0x14).text.contains("OK"));
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) {
@@ -486,12 +495,7 @@ fn an_event_hub_has_the_partitions_and_groups_that_it_is_told_to_have() {
         config.consumer_groups = vec!["readers".to_owned()];
     });
     let mut client = Client::open(&hub);
-    client.send(&attach(0, false, "$cbs"));
-    client.send(&attach(1, true, "$cbs"));
-    client.send(&flow(1, 100));
-    let token = hub.owner.token(FAR_FUTURE);
-    client.send(&transfer(0, 0, &put_token("sb://h/emulator", &token)));
-    assert!(client.await_answer(0x14).text.contains("OK"));
+    client.claim("sb://h/emulator", &hub.owner.token(FAR_FUTURE));
     let address =
         |group: &str, number: u8| format!("emulator/ConsumerGroups/{group}/Partitions/{number}");
     let no_group = format!(
@@ -551,11 +555,7 @@ fn messages_that_never_end_are_bounded() {
 /// A client with the token of `iothubowner`, and links to the events of these devices.
 pub(crate) fn open_for_devices(hub: &Hub, devices: &[&str]) -> Client {
     let mut client = Client::open(hub);
-    client.send(&attach(0, false, "$cbs"));
-    client.send(&attach(1, true, "$cbs"));
-    client.send(&flow(1, 100));
-    client.send(&transfer(0, 0, &put_token(hub.host(), &hub.owner.token(FAR_FUTURE))));
-    assert!(client.await_answer(0x14).text.contains("OK"));
+    client.claim(hub.host(), &hub.owner.token(FAR_FUTURE));
     for (handle, device) in (2..).zip(devices) {
         client.send(&attach(handle, false, &format!("/devices/{device}/messages/events")));
         client.await_answer(0x12);

@@ -7,8 +7,7 @@ use iothub_tests::mqtt::{Connection, publish_with};
 use iothub_tests::{FAR_FUTURE, Hub};
 
 use crate::amqp::{
-    Client, FALSE, NULL, TRUE, attach, described, flow, list, map, performative, put_token, text,
-    transfer, uint,
+    Client, FALSE, NULL, TRUE, described, flow, list, map, performative, text, uint,
 };
 use crate::harness::admin;
 
@@ -18,12 +17,7 @@ const SELECTOR: &str = "apache.org:selector-filter:string";
 /// A client with a token of `iothubowner` for the event hub.
 fn open(hub: &Hub) -> Client {
     let mut client = Client::open(hub);
-    client.send(&attach(0, false, "$cbs"));
-    client.send(&attach(1, true, "$cbs"));
-    client.send(&flow(1, 100));
-    let token = hub.owner.token(FAR_FUTURE);
-    client.send(&transfer(0, 0, &put_token("sb://h/emulator", &token)));
-    assert!(client.await_answer(0x14).text.contains("OK"));
+    client.claim("sb://h/emulator", &hub.owner.token(FAR_FUTURE));
     client
 }
 
