@@ -216,17 +216,10 @@ impl Conversation {
         fault: Option<AnswerFault>,
         out: &mut BytesMut,
     ) {
-        match fault {
-            None => write_outcome(out, channel, delivery, outcome),
-            Some(AnswerFault::Lost) => {}
-            Some(AnswerFault::Late(span)) => {
-                self.hub.wait(span).await;
-                write_outcome(out, channel, delivery, outcome);
-            }
-            // There is nothing to garble but what it is about.
-            Some(AnswerFault::Corrupt) => {
-                write_outcome(out, channel, delivery ^ 0x4000_0000, outcome);
-            }
+        // There is nothing to garble but what it is about.
+        let told = self.hub.arriving(delivery, fault, |delivery| delivery ^ 0x4000_0000).await;
+        if let Some(delivery) = told {
+            write_outcome(out, channel, delivery, outcome);
         }
     }
 

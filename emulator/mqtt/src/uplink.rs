@@ -145,15 +145,9 @@ impl Uplink {
         output: &mut BytesMut,
     ) -> Flow {
         let Some(id) = id else { return Flow::Continue };
-        match fault {
-            None => frame::write_puback(output, id),
-            Some(AnswerFault::Lost) => {}
-            Some(AnswerFault::Late(span)) => {
-                self.hub.wait(span).await;
-                frame::write_puback(output, id);
-            }
-            // There is nothing to garble but what it acknowledges.
-            Some(AnswerFault::Corrupt) => frame::write_puback(output, id ^ 0x4000),
+        // There is nothing to garble but what it acknowledges.
+        if let Some(id) = self.hub.arriving(id, fault, |id| id ^ 0x4000).await {
+            frame::write_puback(output, id);
         }
         Flow::Continue
     }

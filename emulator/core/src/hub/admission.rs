@@ -81,15 +81,8 @@ impl Hub {
             return Some(delivery);
         };
         let suffered = self.suffer(&strike, Some(operation), target).await;
-        match lose_if_lost(line, suffered).ok()? {
-            None => Some(delivery),
-            Some(AnswerFault::Lost) => None,
-            Some(AnswerFault::Late(span)) => {
-                self.wait(span).await;
-                Some(delivery)
-            }
-            Some(AnswerFault::Corrupt) => Some(delivery.corrupted()),
-        }
+        let fault = lose_if_lost(line, suffered).ok()?;
+        self.arriving(delivery, fault, Delivery::corrupted).await
     }
 
     /// Lets a client in that a listener has accepted, or says how it is kept out.
@@ -181,15 +174,27 @@ impl Hub {
         self.0.faults.obey_messages(obey);
     }
 
-    /// What becomes of the body of an answer; none if the answer never comes.
-    pub async fn faulty_body(&self, body: String, fault: Option<AnswerFault>) -> Option<Vec<u8>> {
+    /// What arrives of something that is sent, when it does: late, garbled by `corrupt`, or never.
+    pub async fn arriving<T>(
+        &self,
+        sent: T,
+        fault: Option<AnswerFault>,
+        corrupt: impl FnOnce(T) -> T,
+    ) -> Option<T> {
         match fault {
-            None => {}
-            Some(AnswerFault::Lost) => return None,
-            Some(AnswerFault::Late(span)) => self.wait(span).await,
-            Some(AnswerFault::Corrupt) => return Some(fault::corrupted(body.as_bytes())),
+            None => Some(sent),
+            Some(AnswerFault::Lost) => None,
+            Some(AnswerFault::Late(span)) => {
+                self.wait(span).await;
+                Some(sent)
+            }
+            Some(AnswerFault::Corrupt) => Some(corrupt(sent)),
         }
-        Some(body.into_bytes())
+    }
+
+    /// The same for the body of an answer.
+    pub async fn faulty_body(&self, body: String, fault: Option<AnswerFault>) -> Option<Vec<u8>> {
+        self.arriving(body.into_bytes(), fault, |body| fault::corrupted(&body)).await
     }
 
     pub(crate) fn injected(&self) -> &Faults {
